@@ -11,15 +11,33 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 
-from bench_lab import Usage, apply, event, machine, relay_command, run, table, write_events, write_key
+from bench_lab import (
+    ORGANIZATION,
+    Usage,
+    apply,
+    event,
+    machine,
+    relay_command,
+    run,
+    table,
+    write_events,
+    write_key,
+)
 from faulty_endpoint import running
+from hookline.observe.log import Log
+from hookline.relay.ingest.batch import IngestContext, build_batch
+from hookline.relay.routing import Defaults, Routes
+from hookline.relay.sources.open import open_sources
+from hookline.state.store import Snapshot, Stored
 
 GROUP = 500  # lines per synced write
 
@@ -29,6 +47,24 @@ def decode(path: Path) -> None:
     with path.open("rb") as file:
         for line in file:
             msgspec.json.decode(line)
+
+
+def read_and_route(path: Path) -> None:
+    """The reader's stage alone: source, format, route, payload and ids. Nothing is stored."""
+    document = {
+        "version": 1, "organization": ORGANIZATION, "sandbox": "prod", "name": "bench", "channels": ["email"],
+        "url": "https://localhost/feedback", "campaigns": "all",
+    }  # fmt: skip
+    stored = Stored(document)
+    snapshot = Snapshot(lineage="bench", serial=1, webhooks={stored.webhook.address: stored})
+    context = IngestContext(routes=Routes.from_snapshot(snapshot), defaults=Defaults())
+    log = Log(sys.stderr.write, level="warning", format="text", clock=time.time)
+    with closing(open_sources([str(path)], (), follow=False, from_start=True, logger=log)) as source:
+        end = False
+        while not end:
+            batch = source.read()
+            build_batch(batch, context)
+            end = batch.end
 
 
 def copy(path: Path) -> None:
@@ -72,6 +108,7 @@ def measure(number: int, concurrency: int, options: tuple[str, ...], directory: 
         apply(directory, [webhook])
         rows["start-up, no event"] = relay("none")
         rows["limit: decode each line"] = here(decode, directory / "events")
+        rows["reader: read and route"] = here(read_and_route, directory / "events")
         rows["read and route (dry run)"] = relay("--dry-run", "events")
         rows[f"limit: append, synced each {GROUP}"] = here(copy, directory / "events")
         apply(directory, [{**webhook, "enabled": False}])
@@ -96,9 +133,9 @@ def main() -> None:
     print(f"start-up, no event: {started.seconds:.2f} s, {started.processor:.2f} s of processor time")
     lines = []
     for label, row in rows.items():
-        off = Usage(0, 0, 0, 0) if label.startswith("limit") else started
+        off = Usage(0, 0, 0, 0) if label.startswith(("limit", "reader")) else started
         seconds, processor = row.seconds - off.seconds, row.processor - off.processor
-        lines.append((label, f"{number / seconds:,.0f}", f"{processor / number * 1e6:.0f}", f"{row.mebibytes:.0f}"))
+        lines.append((label, f"{number / seconds:,.0f}", f"{processor / number * 1e6:.1f}", f"{row.mebibytes:.0f}"))
     print(table(("", "events/s", "CPU µs/event", "MiB"), lines))
 
 

@@ -51,8 +51,8 @@ LAYERS["__main__"] = {"cli"}
 # else of relay/. Parts of one row do not import each other: `ingest` and `delivery` meet in the spool only.
 RELAY_LAYERS: tuple[tuple[str, ...], ...] = (
     ("clock", "event", "ids", "secrets", "service_manager", "summary"),
-    ("delivery_record", "field_mapping", "payload_v2"),
-    ("http", "sources"),
+    ("delivery_record", "field_mapping", "payload_line", "payload_v2"),
+    ("http", "sources", "webhook_route"),
     ("auth", "formats", "routing", "spool"),
     ("delivery", "ingest"),
     ("preflight", "state_watcher"),
@@ -103,6 +103,7 @@ PURE = (
     "storage_location",
     *("receiver.faults", "relay.event", "relay.delivery_record", "relay.formats.", "relay.field_mapping"),
     *("relay.ids", "relay.ingest.batch", "relay.ingest.preview", "relay.payload_v2", "relay.routing"),
+    *("relay.payload_line", "relay.webhook_route"),
     *("relay.summary", "relay.delivery.circuit_breaker", "relay.delivery.response_policy"),
     *("relay.delivery.rate_limiter", "relay.delivery.counters"),
     *("relay.delivery.attempt_log", "relay.http.address_policy", "relay.http.response_reader"),

@@ -9,7 +9,7 @@ from builders import ACME, delivery, settlement
 from contract.spool_stores import fresh, put, put_rejected
 from hookline.errors import SpoolUnusable
 from hookline.relay.delivery_record import Delivery, FailedAttempt, add_failure
-from hookline.relay.ids import delivery_id, request_prefix
+from hookline.relay.ids import WebhookIds, request_prefix
 from hookline.relay.spool.admin import TracedDelivery
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.spool import Spool, State
@@ -18,7 +18,7 @@ from hookline.relay.spool.spool import Spool, State
 def of_request(request: str, content: bytes = b"1", *, key: int | None = None) -> Delivery:
     """A delivery whose id begins with the prefix of its request, as all ids do that routing makes."""
     one = delivery(f"{request} {content!r}", order_key=key, request_id=request)
-    return msgspec.structs.replace(one, id=delivery_id(b"seed", content, request))
+    return msgspec.structs.replace(one, id=WebhookIds(b"seed").delivery_id(content, request))
 
 
 def one(store: SpoolStore, what: str) -> TracedDelivery:

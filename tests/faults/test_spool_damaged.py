@@ -26,7 +26,7 @@ from hookline.model import Address
 from hookline.relay.delivery_record import Delivery, FailedAttempt, add_failure
 from hookline.relay.event import payload_bytes
 from hookline.relay.formats.dead_letter_json import dead_letter_line
-from hookline.relay.ids import delivery_id
+from hookline.relay.ids import WebhookIds
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.spool import (
@@ -60,8 +60,9 @@ def delivery(number: int) -> Delivery:
     told = event(offers=offers, execution_id=f"m{number}")
     request_id = f"request-{number}"
     body = payload_bytes(told, address=address, sandbox_id=None, campaign_id=None, request_id=request_id)
+    identity = WebhookIds(str(address).encode()).delivery_id(body, request_id)
     return Delivery(
-        id=delivery_id(str(address).encode(), body, request_id), address=address, order_key=number, body=body,
+        id=identity, address=address, order_key=number, body=body,
         request_id=request_id, channel="email", status="sent", time=None,
     )  # fmt: skip
 

@@ -72,13 +72,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     detail: str | None = None
 
 
-def primary_identity(event: Event) -> str | None:
+def primary_identity(identity_map: dict[str, Any] | None) -> str | None:
     """Returns the id of the recipient: the entry of the identity map with ``primary: true``, otherwise the first.
 
     Namespaces are searched in sorted order, so that two spellings of one event have the same recipient.
     """
     first: str | None = None
-    for _, entries in sorted((event.identity_map or {}).items()):
+    for _, entries in sorted((identity_map or {}).items()):
         for entry in entries:
             identity: str = entry["id"]
             if entry.get("primary") is True:

@@ -1,14 +1,18 @@
 """The ids of deliveries, requests and messages: hashes that are the same in every run and release.
 
-All are BLAKE2b (RFC 7693), each with its own personalization, over texts with their lengths.
+All are BLAKE2b (RFC 7693), each with its own personalization, over texts with their lengths. The first bytes of an
+input that never change are hashed once, because copying a hash takes a fifth of the time of making one.
 """
 
 from __future__ import annotations
 
 from hashlib import blake2b
+from struct import Struct
 from uuid import UUID
 
 PREFIX_BYTES = 4
+_SIGNED_64_BITS = Struct(">q")
+_PREFIX = blake2b(digest_size=PREFIX_BYTES, person=b"request-prefix")
 
 
 def framed(text: str) -> bytes:
@@ -22,23 +26,41 @@ def request_prefix(request_id: str) -> bytes:
 
     Two requests can have the same prefix (one in 4 billion), so a search by request also compares the request id.
     """
-    return blake2b(framed(request_id), digest_size=PREFIX_BYTES, person=b"request-prefix").digest()
+    hashed = _PREFIX.copy()
+    hashed.update(framed(request_id))
+    return hashed.digest()
 
 
-def delivery_id(seed: bytes, content: bytes, request_id: str) -> bytes:
-    """Returns 16 bytes: 4 for the payload's request, 12 for the webhook (`seed`) and the event (`content`)."""
-    return request_prefix(request_id) + blake2b(seed + content, digest_size=16, person=b"delivery").digest()[:12]
+class WebhookIds:
+    """Makes the ids of one webhook. `seed` identifies the webhook and begins every input."""
 
+    __slots__ = ("_delivery", "_order", "_request")
 
-def derived_request_id(seed: bytes, content: bytes) -> str:
-    """Returns a request id for events without one: a UUID (version 8, RFC 9562 §5.8), as receivers may expect one."""
-    digest = bytearray(blake2b(seed + content, digest_size=16, person=b"request").digest())
-    digest[6] = digest[6] & 0x0F | 0x80
-    digest[8] = digest[8] & 0x3F | 0x80
-    return str(UUID(bytes=bytes(digest)))
+    def __init__(self, seed: bytes) -> None:
+        self._delivery = blake2b(seed, digest_size=16, person=b"delivery")
+        self._request = blake2b(seed, digest_size=16, person=b"request")
+        self._order = blake2b(seed, digest_size=8, person=b"order")
 
+    def delivery_id(self, content: bytes, request_id: str) -> bytes:
+        """Returns 16 bytes: 4 for the payload's request, 12 for the webhook and the event (`content`)."""
+        hashed = self._delivery.copy()
+        hashed.update(content)
+        return request_prefix(request_id) + hashed.digest()[:12]
 
-def order_key(seed: bytes, execution_id: str, recipient: str) -> int:
-    """Returns the key of one message to one recipient of one webhook, a signed 64-bit integer (for SQLite)."""
-    content = seed + framed(execution_id) + framed(recipient)
-    return int.from_bytes(blake2b(content, digest_size=8, person=b"order").digest(), "big", signed=True)
+    def derived_request_id(self, content: bytes) -> str:
+        """Returns a request id for events without one: a UUID (version 8, RFC 9562 §5.8), as receivers may expect
+        one.
+        """
+        hashed = self._request.copy()
+        hashed.update(content)
+        digest = bytearray(hashed.digest())
+        digest[6] = digest[6] & 0x0F | 0x80
+        digest[8] = digest[8] & 0x3F | 0x80
+        return str(UUID(bytes=bytes(digest)))
+
+    def order_key(self, execution_id: str, recipient: str) -> int:
+        """Returns the key of one message to one recipient, a signed 64-bit integer (for SQLite)."""
+        hashed = self._order.copy()
+        hashed.update(framed(execution_id) + framed(recipient))
+        key: int = _SIGNED_64_BITS.unpack(hashed.digest())[0]
+        return key

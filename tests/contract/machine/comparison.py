@@ -15,7 +15,7 @@ from contract.machine.model import SpoolModel
 from contract.spool_stores import OTHER
 from hookline.model import Address
 from hookline.relay.delivery_record import DeadDelivery, DeadLine, Delivery
-from hookline.relay.ids import delivery_id, order_key
+from hookline.relay.ids import WebhookIds
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.spool import QueuedDelivery, Spool, StatusPublisher
@@ -32,8 +32,8 @@ def event(number: int) -> Delivery:
     address, message = WEBHOOKS[number % 3], number // 3 % 3
     request = f"R-{number % 4}"
     return Delivery(
-        id=delivery_id(b"seed", b"%d" % number, request), address=address, body=b'{"event":%d}' % number,
-        order_key=None if message == 2 else order_key(str(address).encode(), f"message-{message}", "to"),
+        id=WebhookIds(b"seed").delivery_id(b"%d" % number, request), address=address, body=b'{"event":%d}' % number,
+        order_key=None if message == 2 else WebhookIds(str(address).encode()).order_key(f"message-{message}", "to"),
         request_id=request, channel=("email", "sms")[number % 2], status=("sent", "bounce")[number // 2 % 2],
         detail="mailbox full" if number % 5 == 0 else None,
     )  # fmt: skip

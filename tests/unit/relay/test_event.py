@@ -96,4 +96,4 @@ def test_schema_admits_no_further_field() -> None:
 )
 def test_recipient_is_the_primary_identity(identity_map: dict[str, Any] | None, expected: str | None) -> None:
     """The entry that says primary is the recipient, else the first in the order of the namespaces' names."""
-    assert expected == primary_identity(event(identity_map=identity_map))
+    assert expected == primary_identity(identity_map)

@@ -181,6 +181,12 @@ def test_default_sandbox_stands_in_for_an_id_that_no_webhook_claims() -> None:
     assert Skipped("sandbox_mismatch") == routes(webhook()).route(told, defaults)
 
 
+def test_id_of_another_webhook_contradicts_a_name() -> None:
+    """A webhook without an id does not receive the events of the sandbox whose id another webhook has."""
+    table = routes(webhook(sandbox="prod"), webhook(sandbox={"name": "stage", "id": PROD_ID}))
+    assert Skipped("sandbox_mismatch") == table.route(event(sandbox_id=PROD_ID), NONE)
+
+
 def test_id_that_two_webhooks_claim_routes_nothing() -> None:
     """An ambiguous id is no reason to send one sandbox's feedback to the other."""
     table = routes(webhook(), webhook(sandbox={"name": "stage", "id": PROD_ID}))

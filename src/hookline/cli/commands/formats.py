@@ -186,4 +186,9 @@ def _cells(one: PreviewedEvent) -> tuple[str, str, str, str]:
             read_as = f"{event.channel} {event.status}"
             if (failure := event.failure) is not None:
                 read_as += f", {failure.type or 'no type'} {failure.code or ''} {failure.reason or ''}"
-            return read_as, primary_identity(event) or "", event.execution_id or "", event.campaign_id or ""
+            return (
+                read_as,
+                primary_identity(event.identity_map) or "",
+                event.execution_id or "",
+                event.campaign_id or "",
+            )

@@ -10,6 +10,7 @@ import msgspec
 from hookline.relay.delivery_record import Delivery, Rejected, Skipped
 from hookline.relay.event import Event
 from hookline.relay.field_mapping import FieldMapping
+from hookline.relay.payload_line import PayloadLine
 
 
 class LineText(msgspec.Struct, frozen=True):
@@ -54,8 +55,9 @@ class Format(Protocol):
 
 # Reads a line of a format's most frequent form directly from its bytes. Returns exactly the result of the format's
 # `events` for a line that no other format recognizes, or None, and the caller decodes the line and asks the format.
-# It first searches for a name that only lines of its format have.
-Quick = Callable[[bytes], Event | None]
+# It first searches for a name that only lines of its format have. A payload stays as it is decoded:
+# `payload.to_event` makes its event.
+Quick = Callable[[bytes], Event | PayloadLine | None]
 
 
 # The limits of one line. A short line can make many events: each recipient of a list makes one, with the shared

@@ -7,11 +7,12 @@ from itertools import islice
 from typing import Final
 
 from hookline.relay.delivery_record import WHOLE_LINE, Line, Rejected, Skipped
+from hookline.relay.event import Event
 from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
 from hookline.relay.formats import dead_letter_format
 from hookline.relay.formats.format import MAX_EVENTS_PER_LINE, LineText, ParsedEvent, within_limits
 from hookline.relay.formats.json_decoding import LARGE_NUMBER_FAULTS, decode_json, without_large_numbers
-from hookline.relay.formats.providers import postfix, twilio
+from hookline.relay.formats.providers import payload, postfix, twilio
 from hookline.relay.formats.recognition import (
     NO_EVENT,
     Reading,
@@ -23,6 +24,7 @@ from hookline.relay.formats.recognition import (
 )
 from hookline.relay.formats.registry import AUTO_FORMATS, FORMATS, QUICK
 from hookline.relay.formats.wrappers import Wrapped, read_rest, unwrap, with_time
+from hookline.relay.payload_line import PayloadLine
 from hookline.relay.sources.json_values import split_values
 from hookline.relay.sources.line_splitter import MAX_LINE_BYTES
 
@@ -46,10 +48,26 @@ def read_line(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING
     A line without an event is one Skipped, a line with too many (`within_limits`) one Rejected. JSON of no known
     format is Skipped with ``auto``, and Rejected with a named format (a key of FORMATS).
     """
+    found = read_quickly(line, format, mapping)
+    return read_carefully(line, format, mapping) if found is None else [event_of(found)]
+
+
+def read_quickly(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING) -> Event | PayloadLine | None:
+    """Returns the event of a line in the most frequent form of its format, or None: `read_carefully` reads it."""
     if line.sha256 is None and not mapping.paths:
         for _, quick in _QUICK.get(format, ()):
-            if event := quick(line.data):
-                return [event]
+            if found := quick(line.data):
+                return found
+    return None
+
+
+def event_of(found: Event | PayloadLine) -> Event:
+    """Returns the event that a quick reader has found."""
+    return payload.to_event(found) if isinstance(found, PayloadLine) else found
+
+
+def read_carefully(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING) -> list[ParsedEvent]:
+    """Returns the result of `read_line`, also for a line that a quick reader reads."""
     readings = _read_whole(line, format, mapping)
     if isinstance(readings, list) and len(readings) == 1:
         return within_limits(readings[0][1])
@@ -155,8 +173,8 @@ def _read_wrapped(wrapped: Wrapped, format: str, mapping: FieldMapping, wrappers
     data = wrapped.text.encode()
     if not mapping.paths:
         for name, quick in _QUICK.get(format, ()):
-            if event := quick(data):
-                yield name, [with_time(event, wrapped)]
+            if found := quick(data):
+                yield name, [with_time(event_of(found), wrapped)]
                 return
     if rest := read_rest(wrapped, TEXT_FORMATS):
         yield wrapped.name, [rest]

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from hookline.relay.event import Event, EventDetails, MessageFailure
 from hookline.relay.field_mapping import FieldMapping, plain_text
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.json_decoding import MAX_JSON_DEPTH
+from hookline.relay.payload_line import FEEDBACK, LineExecution, LineFeedback, RawIdentityMap
 
-FEEDBACK = "message.feedback"
 # A dataset event has at least one of these, a payload has none. An invalid line of one is not read as the other.
 DATASET_KEYS = ("_experience", "_id", "@id", "xdm:eventType")
 _OUT_OF_BAND = "out_of_band"
@@ -26,34 +27,7 @@ STATUSES: Mapping[str, str] = {
 OTHERS: tuple[str, ...] = ("delay", "exclude", "duplicate", "denylist", "read", "unknown")
 
 
-class PlatformExecution(msgspec.Struct, frozen=True):
-    """`messageExecution`, the same object in both formats. `profile_id` is in payloads only."""
-
-    execution_id: str | None = msgspec.field(name="messageExecutionID", default=None)
-    message_type: str | None = msgspec.field(name="messageType", default=None)
-    campaign_id: str | None = msgspec.field(name="campaignID", default=None)
-    campaign_version_id: str | None = msgspec.field(name="campaignVersionID", default=None)
-    journey_version_id: str | None = msgspec.field(name="journeyVersionID", default=None)
-    message_id: Any = msgspec.field(name="messageID", default=None)
-    profile_id: Any = msgspec.field(name="messageProfileID", default=None)
-    campaign_type: Any = msgspec.field(name="campaignType", default=None)
-
-
-_NO_EXECUTION = PlatformExecution()
-
-
-class PlatformFeedback(msgspec.Struct, frozen=True):
-    """The fields of the feedback that both formats have."""
-
-    failure: MessageFailure | None = msgspec.field(name="messageFailure", default=None)
-    exclusion: dict[str, Any] | None = msgspec.field(name="messageExclusion", default=None)
-    retry_count: int | None = msgspec.field(name="retryCount", default=None)
-    offers: Any = None
-    encoding: Any = None
-    message_parts: Any = msgspec.field(name="numberOfMessageParts", default=None)
-    delivered_at: Any = msgspec.field(name="deliveryTimestamp", default=None)
-    response_code: Any = msgspec.field(name="responseCode", default=None)
-    response_millis: Any = msgspec.field(name="responseDurationMillis", default=None)
+NO_EXECUTION = LineExecution()
 
 
 class PlatformIdentity(msgspec.Struct, frozen=True):
@@ -64,10 +38,8 @@ class PlatformIdentity(msgspec.Struct, frozen=True):
 
 
 IdentityMap = dict[str, list[PlatformIdentity]]
-# An identity map as it is passed through. It is also an IdentityMap if it is well formed.
-RawIdentityMap = dict[str, list[dict[str, Any]]]
 
-Details = dict[str, Any]
+_DETAILS = EventDetails.__struct_fields__
 _NUMBERS = ("response_code", "response_millis")
 _Struct = TypeVar("_Struct")
 
@@ -97,45 +69,11 @@ def decode_quickly(data: bytes, decoder: msgspec.json.Decoder[_Struct]) -> _Stru
         return None
 
 
-def platform_event(
-    execution: PlatformExecution | None, feedback: PlatformFeedback, *, status: str, details: Details, **own: Any
-) -> Event:
-    """Returns the event of a line. ``out_of_band`` is a bounce that was reported later.
-
-    Args:
-        execution: the message execution.
-        feedback: the common fields of the feedback.
-        status: the status in the line.
-        details: the values of EventDetails that `execution` and `feedback` do not have.
-        own: the fields of Event that the two formats have in different places.
-    """
-    execution = execution or _NO_EXECUTION
-    failure = feedback.failure
-    if status == _OUT_OF_BAND:
-        status, failure = "bounce", msgspec.structs.replace(failure or MessageFailure(), category="async")
-    return Event(
-        status=status,
-        execution_id=execution.execution_id,
-        message_type=execution.message_type,
-        campaign_id=execution.campaign_id,
-        campaign_version_id=execution.campaign_version_id,
-        campaign_type=plain_text(execution.campaign_type),
-        journey_version_id=execution.journey_version_id,
-        offers=feedback.offers,
-        exclusion=feedback.exclusion,
-        failure=failure,
-        retry_count=feedback.retry_count,
-        further=_event_details(
-            message_id=execution.message_id,
-            encoding=feedback.encoding,
-            message_parts=feedback.message_parts,
-            delivered_at=feedback.delivered_at,
-            response_code=feedback.response_code,
-            response_millis=feedback.response_millis,
-            **details,
-        ),
-        **own,
-    )
+def status_and_failure(status: str, failure: MessageFailure | None) -> tuple[str, MessageFailure | None]:
+    """Returns both as the relay sends them. ``out_of_band`` is a bounce that was reported later."""
+    if status != _OUT_OF_BAND:
+        return status, failure
+    return "bounce", msgspec.structs.replace(failure or MessageFailure(), category="async")
 
 
 def has_other_type(value: object, key: str) -> bool:
@@ -144,20 +82,40 @@ def has_other_type(value: object, key: str) -> bool:
     return isinstance(name, str) and name != FEEDBACK
 
 
-def _event_details(**raw: Any) -> EventDetails | None:
+def event_details(
+    execution: LineExecution,
+    feedback: LineFeedback,
+    *,
+    profile_id: Any,
+    profile_address: Any,
+    profile_number: Any,
+) -> EventDetails | None:
     """Returns the fields that only structure 2 of the payload contains, or None if the event has none of them.
 
     A value of another type counts as absent and does not reject the line, because structure 1 does not use it.
     """
-    found: dict[str, Any] = {
-        name: value if type(value) is str and value and name not in _NUMBERS else _detail(name, value)
-        for name, value in raw.items()
-        if value is not None
+    values = (  # in the order of EventDetails
+        execution.message_id,
+        profile_id,
+        profile_address,
+        profile_number,
+        feedback.response_code,
+        feedback.response_millis,
+        feedback.encoding,
+        feedback.message_parts,
+        feedback.delivered_at,
+    )
+    found = {
+        name: _detail(name, value)
+        for name, value in zip(_DETAILS, values, strict=True)
+        if value is not None and value is not UNSET
     }
     return EventDetails(**found) if found else None
 
 
 def _detail(name: str, value: Any) -> Any:
+    if type(value) is str and name not in _NUMBERS:
+        return value or None
     if name in _NUMBERS and type(value) is int:
         return value
     return None if name == "response_millis" else plain_text(value)

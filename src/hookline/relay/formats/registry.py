@@ -30,7 +30,7 @@ FORMATS: dict[str, Format] = {
 }
 # A dead letter has its own webhook and id, so a log must not contain one: only the named format reads it.
 AUTO_FORMATS = {name: known for name, known in FORMATS.items() if name != dead_letter_format.NAME}
-QUICK: dict[str, Quick] = {xdm.NAME: xdm.quick, payload.NAME: payload.quick}
+QUICK: dict[str, Quick] = {payload.NAME: payload.quick, xdm.NAME: xdm.quick}
 
 
 class Description(msgspec.Struct, frozen=True):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import chain, islice
+from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -12,7 +12,8 @@ import msgspec
 from hookline.relay.delivery_record import WHOLE_LINE, Delivery, Line, Rejected, RoutingResult, Skipped
 from hookline.relay.event import Event
 from hookline.relay.formats.format import MAX_EVENT_BYTES_PER_LINE, MAX_EVENTS_PER_LINE, ParsedEvent
-from hookline.relay.formats.line_reader import FEWER_EVENTS, read_line
+from hookline.relay.formats.line_reader import FEWER_EVENTS, event_of, read_carefully, read_quickly
+from hookline.relay.payload_line import PayloadLine
 from hookline.relay.routing import Defaults, Routes, SkipNames
 from hookline.relay.sources.json_values import split_values
 from hookline.relay.sources.source import START_POSITION, Batch, Position
@@ -42,6 +43,8 @@ def route_line(line: Line, context: IngestContext) -> list[RoutedEvent]:
     kept a thousand times. With any other line it keeps the whole line, because its events share fields. If the copies
     of the line exceed MAX_COPIED_BYTES, the whole line is rejected, with all its events.
     """
+    if (found := read_quickly(line, context.format, context.defaults.mapping)) is not None:
+        return [(line, WHOLE_LINE, _route_quickly(found, context))]
     results = _route_events(line, context)
     if len(results) == 1:
         return [(line, WHOLE_LINE, results[0])]
@@ -62,18 +65,21 @@ def route_line(line: Line, context: IngestContext) -> list[RoutedEvent]:
     return [(line, part, result) for part, result in enumerate(results)]
 
 
+def _route_quickly(found: Event | PayloadLine, context: IngestContext) -> RoutingResult:
+    if isinstance(found, PayloadLine) and (delivery := context.routes.send_as_read(found)):
+        return delivery
+    return context.routes.route(event_of(found), context.defaults)
+
+
 def _route_events(line: Line, context: IngestContext) -> list[RoutingResult]:
-    return [_route(parsed, context) for parsed in read_line(line, context.format, context.defaults.mapping)]
+    """Returns the results of a line's events. A quick reader would give the same."""
+    return [_route(parsed, context) for parsed in read_carefully(line, context.format, context.defaults.mapping)]
 
 
 def _route(parsed: ParsedEvent, context: IngestContext) -> RoutingResult:
-    match parsed:
-        case Event():
-            return context.routes.route(parsed, context.defaults)
-        case Delivery():
-            return context.routes.reroute(parsed)
-        case Skipped() | Rejected():
-            return parsed
+    if isinstance(parsed, Event):
+        return context.routes.route(parsed, context.defaults)
+    return context.routes.reroute(parsed) if isinstance(parsed, Delivery) else parsed
 
 
 def _items(line: Line, events: int) -> list[bytes] | None:
@@ -89,18 +95,59 @@ def _items(line: Line, events: int) -> list[bytes] | None:
     return items if len(items) == events else None
 
 
+class _BatchBuilder:
+    """Collects the routing results of one transaction."""
+
+    def __init__(self, names: SkipNames) -> None:
+        """`names` are the statuses that have a counter of their own."""
+        self.lines = self.events = 0
+        self._bytes = 0
+        self._names = names
+        self._deliveries: list[NewDelivery] = []
+        self._skipped: Counter[str] = Counter()
+        self._rejected: list[RejectedLine] = []
+
+    def add_line(self, routed: Sequence[RoutedEvent]) -> bool:
+        """Adds the events of a line. Returns whether the transaction is full."""
+        self.lines += 1
+        self.events += len(routed)
+        for line, part, result in routed:
+            if isinstance(result, Delivery):
+                self._deliveries.append(NewDelivery(line.number, result))
+                self._bytes += len(result.body)
+            elif isinstance(result, Skipped):
+                self._skipped[self._names.key(result)] += 1
+            else:
+                self._rejected.append(RejectedLine(line, part, result.reason))
+                self._bytes += len(line.data)
+        return self.events >= MAX_EVENTS_PER_LINE or self._bytes >= MAX_EVENT_BYTES_PER_LINE
+
+    def batch(self, source: str, position: Position | None, replaced_lines: Sequence[int] = ()) -> IngestBatch:
+        """Returns the batch of `source`. A replayed line that was rejected as a whole has counted as one event."""
+        return IngestBatch(
+            source=source,
+            position=position,
+            read=self.events - len(replaced_lines),
+            replaced_lines=replaced_lines,
+            deliveries=self._deliveries,
+            skipped=self._skipped,
+            rejected=self._rejected,
+        )
+
+
 def build_batch(batch: Batch, context: IngestContext, start: int = 0) -> tuple[IngestBatch, int]:
     """Parses and routes the lines of a batch from index `start` on, as many as fit into one transaction.
 
     Returns the group and the number of its lines. Only the last group has the batch's position. After a crash between
     two groups the relay reads lines again, and their delivery ids are duplicates.
     """
-    routed = take_until_full(route_line(line, context) for line in islice(batch.lines, start, None))
-    is_last = start + len(routed) == len(batch.lines)
+    group = _BatchBuilder(context.names)
+    for line in islice(batch.lines, start, None):
+        if group.add_line(route_line(line, context)):
+            break
+    is_last = start + group.lines == len(batch.lines)
     position = batch.position if is_last and batch.position is not START_POSITION else None
-    read = sum(map(len, routed))
-    group = _ingest_batch(chain.from_iterable(routed), batch.source, context.names, position=position, read=read)
-    return group, len(routed)
+    return group.batch(batch.source, position), group.lines
 
 
 def build_replay_batch(lines: Sequence[ReplayedLine], source: str, context: IngestContext) -> tuple[IngestBatch, int]:
@@ -108,11 +155,11 @@ def build_replay_batch(lines: Sequence[ReplayedLine], source: str, context: Inge
 
     If one event of a line was rejected, only that event is routed. Returns the group and the number of its lines.
     """
-    routed = take_until_full(_route_again(line, context) for line in lines)
-    again = [line.n for line in lines[: len(routed)]]
-    read = sum(map(len, routed)) - len(again)  # a line that was rejected as a whole counted as one
-    group = _ingest_batch(chain.from_iterable(routed), source, context.names, position=None, read=read, again=again)
-    return group, len(routed)
+    group = _BatchBuilder(context.names)
+    for replayed in lines:
+        if group.add_line(_route_again(replayed, context)):
+            break
+    return group.batch(source, None, [replayed.n for replayed in lines[: group.lines]]), group.lines
 
 
 def _route_again(replayed: ReplayedLine, context: IngestContext) -> list[RoutedEvent]:
@@ -121,69 +168,3 @@ def _route_again(replayed: ReplayedLine, context: IngestContext) -> list[RoutedE
         return route_line(line, context)
     results = _route_events(line, context)
     return [(line, part, results[part] if part < len(results) else FEWER_EVENTS)]
-
-
-def take_until_full(lines: Iterable[list[RoutedEvent]]) -> list[list[RoutedEvent]]:
-    """Returns the first lines, as many as one transaction may contain, and at least one if there is any."""
-    taken: list[list[RoutedEvent]] = []
-    events = size = 0
-    for line in lines:
-        taken.append(line)
-        events += len(line)
-        size += sum(map(_size, line))
-        if events >= MAX_EVENTS_PER_LINE or size >= MAX_EVENT_BYTES_PER_LINE:
-            break
-    return taken
-
-
-def _size(event: RoutedEvent) -> int:
-    """Returns the approximate number of bytes that the spool writes."""
-    line, _, result = event
-    match result:
-        case Delivery():
-            return len(result.body)
-        case Rejected():
-            return len(line.data)
-        case Skipped():
-            return 0
-
-
-def _ingest_batch(
-    events: Iterable[RoutedEvent],
-    source: str,
-    names: SkipNames,
-    *,
-    position: Position | None,
-    read: int,
-    again: Sequence[int] = (),
-) -> IngestBatch:
-    """Returns the rows of one transaction.
-
-    Args:
-        events: the routing results.
-        source: the name of the source.
-        names: the statuses that have a counter of their own.
-        position: the position that the rows cover, or None.
-        read: the number of events that count as read.
-        again: the numbers of the replayed lines.
-    """
-    deliveries: list[NewDelivery] = []
-    skipped: Counter[str] = Counter()
-    rejected: list[RejectedLine] = []
-    for line, part, result in events:
-        match result:
-            case Delivery():
-                deliveries.append(NewDelivery(line.number, result))
-            case Skipped():
-                skipped[names.key(result)] += 1
-            case Rejected(reason):
-                rejected.append(RejectedLine(line, part, reason))
-    return IngestBatch(
-        source=source,
-        position=position,
-        read=read,
-        replaced_lines=again,
-        deliveries=deliveries,
-        skipped=skipped,
-        rejected=rejected,
-    )

@@ -6,16 +6,15 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from itertools import islice
 from typing import Final
 
 import msgspec
 
 from hookline.errors import HooklineError
-from hookline.relay.delivery_record import Delivery, Rejected, RoutingResult, Skipped
-from hookline.relay.ingest.batch import IngestContext, route_line, take_until_full
+from hookline.relay.delivery_record import Delivery, Line, Rejected, RoutingResult, Skipped
+from hookline.relay.ingest.batch import IngestContext, route_line
 from hookline.relay.routing import SkipNames
-from hookline.relay.sources.source import LineSource
+from hookline.relay.sources.source import MAX_LINES_PER_BATCH, LineSource
 
 _CACHE_KIB: Final = 4096
 
@@ -66,15 +65,24 @@ def dry_run(
         while not end:
             batch = source.read()
             end = batch.end
-            start = 0
-            while start < len(batch.lines):
-                lines = take_until_full(route_line(line, context) for line in islice(batch.lines, start, None))
-                start += len(lines)
-                results = [(line.number, result) for events in lines for line, _, result in events]
+            for results in _grouped(batch.lines, context):
                 duplicates = known([result.id for _, result in results if isinstance(result, Delivery)])
                 for number, result in results:
                     duplicate = isinstance(result, Delivery) and (result.id in duplicates or not seen.add(result.id))
                     yield DryRunEvent(batch.source, number, result, duplicate)
+
+
+def _grouped(lines: Iterable[Line], context: IngestContext) -> Iterator[list[tuple[int, RoutingResult]]]:
+    """Yields line numbers with routing results. A line can have many events, so a group ends with the
+    line that fills it."""
+    group: list[tuple[int, RoutingResult]] = []
+    for line in lines:
+        group += [(line.number, result) for _, _, result in route_line(line, context)]
+        if len(group) >= MAX_LINES_PER_BATCH:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def count_results(events: Iterable[DryRunEvent], on_event: Callable[[DryRunEvent], None]) -> dict[str, int]:

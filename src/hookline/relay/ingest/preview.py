@@ -13,7 +13,8 @@ from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.line_reader import read_with_format
 from hookline.relay.formats.mail_log import UNREAD_OUTCOME
 from hookline.relay.formats.registry import FORMATS
-from hookline.relay.routing import Defaults, address_parts, refuse_for_all
+from hookline.relay.routing import Defaults, address_parts
+from hookline.relay.webhook_route import refuse_for_all
 
 # The fields that routing needs, and the options that supply them.
 SUPPLIED_BY: Mapping[str, str] = {
@@ -108,7 +109,7 @@ def preview_document(preview: PreviewedEvent) -> dict[str, Any]:
                 **document,
                 "status": event.status,
                 "channel": event.channel,
-                "recipient": primary_identity(event),
+                "recipient": primary_identity(event.identity_map),
                 "organization": event.organization,
                 "sandbox": event.sandbox_name or event.sandbox_id,
                 "campaign": event.campaign_id,

@@ -9,65 +9,41 @@ import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event
-from hookline.relay.field_mapping import FieldMapping
+from hookline.relay.field_mapping import FieldMapping, plain_text
 from hookline.relay.formats import platform_common as platform
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import as_object
 from hookline.relay.formats.typed_fields import to_struct
+from hookline.relay.payload_line import FEEDBACK, LineSandbox, PayloadFields, PayloadLine
 
 NAME = "payload"
 STATUSES, OTHERS = platform.STATUSES, platform.OTHERS
 
 
-class _Sandbox(msgspec.Struct, frozen=True):
-    id: str | None = None
-    name: str | None = None
-
-
-class _Status(msgspec.Struct, frozen=True):
-    value: str
-
-
-class _Feedback(platform.PlatformFeedback, frozen=True, kw_only=True):
-    status: _Status = msgspec.field(name="feedbackStatus")
-
-
-class _PayloadFields(msgspec.Struct, frozen=True):
-    channel: str
-    feedback: _Feedback = msgspec.field(name="messageDeliveryFeedback")
-    request_id: str | None = msgspec.field(name="requestId", default=None)
-    organization: str | None = msgspec.field(name="imsOrg", default=None)
-    sandbox: _Sandbox | None = None
-    event_type: str | None = msgspec.field(name="eventType", default=None)
-    context: Any = msgspec.field(name="channelContext", default=None)
-    execution: platform.PlatformExecution | None = msgspec.field(name="messageExecution", default=None)
-
-
-class _Payload(_PayloadFields, frozen=True):
+class _Payload(PayloadFields, frozen=True, kw_only=True):
     identity_map: platform.IdentityMap | None = msgspec.field(name="identityMap", default=None)
 
 
-class _QuickPayload(_PayloadFields, frozen=True):
-    """The payload, with an identity map that can be passed through as decoded."""
-
-    identity_map: platform.RawIdentityMap | None = msgspec.field(name="identityMap", default=None)
-
-
-_NO_SANDBOX = _Sandbox()
+_NO_SANDBOX = LineSandbox()
 _NO_CONTEXT: dict[str, Any] = {}
-_quick_decoder = msgspec.json.Decoder(_QuickPayload)
+_quick_decoder = msgspec.json.Decoder(PayloadLine)
 
 
-def quick(data: bytes) -> Event | None:
+def quick(data: bytes) -> PayloadLine | None:
     if b'"messageDeliveryFeedback"' not in data:
         return None
     payload = platform.decode_quickly(data, _quick_decoder)
     if (
         payload is None
-        or payload.event_type not in (None, platform.FEEDBACK)
+        or payload.event_type not in (None, FEEDBACK)
         or not platform.is_well_formed(payload.identity_map)
     ):
         return None
+    return payload
+
+
+def to_event(payload: PayloadLine) -> Event:
+    """Returns the event of a line that `quick` has decoded."""
     return _to_event(payload, payload.identity_map)
 
 
@@ -75,7 +51,7 @@ def recognizes(value: object) -> bool:
     event = as_object(value)
     if "messageDeliveryFeedback" in event or "messageExecution" in event:
         return True
-    return event.get("eventType") == platform.FEEDBACK and not any(key in event for key in platform.DATASET_KEYS)
+    return event.get("eventType") == FEEDBACK and not any(key in event for key in platform.DATASET_KEYS)
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
@@ -92,23 +68,34 @@ def _event(value: object) -> ParsedEvent:
     return _to_event(payload, value.get("identityMap"))
 
 
-def _to_event(payload: _PayloadFields, identity_map: dict[str, Any] | None) -> Event:
+def _to_event(payload: PayloadFields, identity_map: dict[str, Any] | None) -> Event:
+    execution, feedback = payload.execution or platform.NO_EXECUTION, payload.feedback
     sandbox = payload.sandbox or _NO_SANDBOX
     context: dict[str, Any] = payload.context if isinstance(payload.context, dict) else _NO_CONTEXT
-    details = {
-        "profile_id": payload.execution and payload.execution.profile_id,
-        "profile_number": context.get("profileNumber"),
-        "profile_address": context.get("profileAddress"),
-    }
-    return platform.platform_event(
-        payload.execution,
-        payload.feedback,
-        status=payload.feedback.status.value,
-        details=details,
+    status, failure = platform.status_and_failure(feedback.status.value, feedback.failure)
+    return Event(
         request_id=payload.request_id,
         organization=payload.organization,
         sandbox_name=sandbox.name,
         sandbox_id=sandbox.id,
         channel=payload.channel,
+        status=status,
+        execution_id=execution.execution_id,
+        message_type=execution.message_type,
+        campaign_id=execution.campaign_id,
+        campaign_version_id=execution.campaign_version_id,
+        campaign_type=plain_text(execution.campaign_type),
+        journey_version_id=execution.journey_version_id or None,
+        offers=feedback.offers,
+        exclusion=feedback.exclusion,
+        failure=failure,
+        retry_count=feedback.retry_count,
         identity_map=identity_map,
+        further=platform.event_details(
+            execution,
+            feedback,
+            profile_id=execution.profile_id,
+            profile_address=context.get("profileAddress"),
+            profile_number=context.get("profileNumber"),
+        ),
     )

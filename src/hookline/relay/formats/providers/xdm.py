@@ -8,6 +8,7 @@ or deeper. Both forms are first converted to short names, so that one shape read
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,11 +16,12 @@ import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event
-from hookline.relay.field_mapping import FieldMapping
+from hookline.relay.field_mapping import FieldMapping, plain_text
 from hookline.relay.formats import platform_common as platform
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import as_object
 from hookline.relay.formats.typed_fields import to_struct
+from hookline.relay.payload_line import FEEDBACK, LineExecution, LineFeedback, RawIdentityMap
 
 NAME = "xdm"
 STATUSES, OTHERS = platform.STATUSES, platform.OTHERS
@@ -53,14 +55,14 @@ class _Profile(msgspec.Struct, frozen=True):
     profile_id: Any = msgspec.field(name="messageProfileID", default=None)
 
 
-class _Feedback(platform.PlatformFeedback, frozen=True, kw_only=True):
+class _Feedback(LineFeedback, frozen=True):
     status: str = msgspec.field(name="feedbackStatus")
 
 
 class _Management(msgspec.Struct, frozen=True):
     feedback: _Feedback = msgspec.field(name="messageDeliveryfeedback")
     profile: _Profile = msgspec.field(name="messageProfile")
-    execution: platform.PlatformExecution | None = msgspec.field(name="messageExecution", default=None)
+    execution: LineExecution | None = msgspec.field(name="messageExecution", default=None)
     sms: Any = msgspec.field(name="smsChannelContext", default=None)
 
 
@@ -85,28 +87,22 @@ _Present = msgspec.Raw | msgspec.UnsetType
 class _ExportedEvent(_XdmFields, frozen=True):
     """The event as in exported data sets, with the fields that mark a line of another form."""
 
-    identity_map: platform.RawIdentityMap | None = msgspec.field(name="identityMap", default=None)
+    identity_map: RawIdentityMap | None = msgspec.field(name="identityMap", default=None)
     payload_feedback: _Present = msgspec.field(name="messageDeliveryFeedback", default=msgspec.UNSET)
     payload_execution: _Present = msgspec.field(name="messageExecution", default=msgspec.UNSET)
 
 
 _quick_decoder = msgspec.json.Decoder(_ExportedEvent)
-# Names that a line in the exported form does not have.
-_OTHER_SPELLINGS = (b"ns.adobe.com/experience/", b'"xdm:', b'"@id"')
+# Names that a line in the exported form does not have. One expression that begins with a plain byte takes half the
+# time of three searches.
+_OTHER_SPELLINGS = re.compile(rb'"(?:xdm:|@id"|https://ns\.adobe\.com/experience/)')
 
 
 def quick(data: bytes) -> Event | None:
-    if b'"_experience"' not in data:
+    if b'"_experience"' not in data or _OTHER_SPELLINGS.search(data):
         return None
-    for other in _OTHER_SPELLINGS:
-        if other in data:
-            return None
     event = platform.decode_quickly(data, _quick_decoder)
-    if (
-        event is None
-        or event.event_type not in (None, platform.FEEDBACK)
-        or not platform.is_well_formed(event.identity_map)
-    ):
+    if event is None or event.event_type not in (None, FEEDBACK) or not platform.is_well_formed(event.identity_map):
         return None
     if event.payload_feedback is not msgspec.UNSET or event.payload_execution is not msgspec.UNSET:
         return None
@@ -118,7 +114,7 @@ def recognizes(value: object) -> bool:
     experience = event.get("_experience")
     if isinstance(experience, dict) and (_ROOT in experience or _has_full_names(experience)):
         return True
-    if event.get("eventType") == platform.FEEDBACK or event.get("xdm:eventType") == platform.FEEDBACK:
+    if event.get("eventType") == FEEDBACK or event.get("xdm:eventType") == FEEDBACK:
         return any(key in event for key in platform.DATASET_KEYS) or _has_full_names(event)
     return _has_full_names(event)
 
@@ -148,22 +144,34 @@ def _event(value: object) -> ParsedEvent:
 
 def _to_event(event: _XdmFields, identity_map: dict[str, Any] | None) -> Event:
     management = event.experience.management
+    execution, feedback = management.execution or platform.NO_EXECUTION, management.feedback
     profile = management.profile
     sms: dict[str, Any] = management.sms if isinstance(management.sms, dict) else _NO_CONTEXT
-    return platform.platform_event(
-        management.execution,
-        management.feedback,
-        status=management.feedback.status,
-        details={
-            "profile_id": profile.profile_id,
-            "profile_number": sms.get("profileNumber"),
-            "profile_address": sms.get("profileAddress"),
-        },
+    status, failure = platform.status_and_failure(feedback.status, feedback.failure)
+    return Event(
         identity=f"xdm:{event.id}" if event.id else None,
         request_id=profile.request_id,
         channel=profile.channel.id.rpartition("/")[2],
+        status=status,
+        execution_id=execution.execution_id,
+        message_type=execution.message_type,
+        campaign_id=execution.campaign_id,
+        campaign_version_id=execution.campaign_version_id,
+        campaign_type=plain_text(execution.campaign_type),
+        journey_version_id=execution.journey_version_id or None,
+        offers=feedback.offers,
+        exclusion=feedback.exclusion,
+        failure=failure,
+        retry_count=feedback.retry_count,
         identity_map=identity_map,
         time=event.timestamp,
+        further=platform.event_details(
+            execution,
+            feedback,
+            profile_id=profile.profile_id,
+            profile_address=sms.get("profileAddress"),
+            profile_number=sms.get("profileNumber"),
+        ),
     )
 
 
