@@ -37,7 +37,8 @@ from hookline.model import (
 )
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Action, Plan
-from hookline.plan.plan_file import plan_document, read_plan
+from hookline.plan.plan_document import plan_document
+from hookline.plan.plan_file import read_plan
 from hookline.plan.planner import make_plan
 from hookline.plan.render_text import render_text
 from hookline.provenance import Provenance

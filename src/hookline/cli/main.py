@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import io
 import sys
-from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -78,6 +77,8 @@ class LazyGroup(click.Group):
         name = args[0]
         if name in COMMANDS or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
+        from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake
+
         found = [_ENDINGS[name]] if name in _ENDINGS else get_close_matches(name, _PATHS)
         near = [f"`hookline {known}`" for known in found]
         hint = f"did you mean {' or '.join(near)}?" if near else "`hookline --help` lists the commands"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,10 @@ def below_secret_name(path: DocumentPath) -> bool:
 
 
 def value_at(document: Any, *path: str | int) -> Any:
+    return _follow(document, path)
+
+
+def _follow(document: Any, path: DocumentPath) -> Any:
     for part in path:  # documents consist of dicts and lists; asking for a Mapping takes five times as long
         if type(document) is dict:
             document = document.get(part)
@@ -96,18 +100,18 @@ def value_at(document: Any, *path: str | int) -> Any:
 
 
 def text_at(document: Any, *path: str | int) -> str | None:
-    value = value_at(document, *path)
+    value = _follow(document, path)
     return value if isinstance(value, str) else None
 
 
 def mapping_at(document: Any, *path: str | int) -> Mapping[str, Any]:
-    value = value_at(document, *path)
+    value = _follow(document, path)
     return value if type(value) is dict else {}
 
 
 def list_at(document: Any, *path: str | int) -> list[Any]:
-    value = value_at(document, *path)
-    return value if isinstance(value, list) else []
+    value = _follow(document, path)
+    return value if type(value) is list else []
 
 
 def address_of(document: Any) -> Address | None:
@@ -117,13 +121,17 @@ def address_of(document: Any) -> Address | None:
     return Address(organization, sandbox) if organization and sandbox else None
 
 
-def secret_references(document: Any) -> list[tuple[DocumentPath, Mapping[str, Any]]]:
-    """Returns every secret reference of a document with its path."""
-    paths: list[DocumentPath] = [(part, name) for part in ("headers", "query") for name in mapping_at(document, part)]
-    for index, _ in enumerate(list_at(document, "authentication", "keys")):
-        paths += [("authentication", "keys", index, part) for part in ("secret", "passphrase")]
-    for index, _ in enumerate(list_at(document, "signature", "keys")):
-        paths.append(("signature", "keys", index, "secret"))
-    paths += [("delivery", "tls", name) for name in ("clientCertificate", "clientKey")]
-    references = [(path, value_at(document, *path)) for path in paths]
-    return [(path, value) for path, value in references if type(value) is dict]
+def secret_references(document: Any) -> Iterator[tuple[DocumentPath, Mapping[str, Any]]]:
+    """Yields every secret reference of a document with its path."""
+    for part in ("headers", "query"):
+        for name, value in mapping_at(document, part).items():
+            if type(value) is dict:
+                yield (part, name), value
+    for section, names in (("authentication", ("secret", "passphrase")), ("signature", ("secret",))):
+        for index, key in enumerate(list_at(document, section, "keys")):
+            for name in names:
+                if value := mapping_at(key, name):
+                    yield (section, "keys", index, name), value
+    for name in ("clientCertificate", "clientKey"):
+        if value := mapping_at(document, "delivery", "tls", name):
+            yield ("delivery", "tls", name), value

@@ -31,10 +31,10 @@ from hookline.paths import is_directory
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
 
-# Starting the pool takes as long as validating some hundred files.
-MIN_FILES_FOR_POOL = 500
+# Starting the pool takes as long as validating a hundred files.
+MIN_FILES_FOR_POOL = 250
 _MAX_WORKERS = 8
-_CHUNK_FILES = 50
+_CHUNK_FILES = 25
 
 
 def validate_files(paths: Sequence[FilePath]) -> Iterator[ValidatedFile]:

@@ -145,7 +145,9 @@ class _Builder:
         parser = _Parser(self._text)
         try:
             while (event := parser.get_event()) is not None:
-                if not self._take(event):
+                if type(event) is yaml.ScalarEvent and not self._may_be_large:  # most events
+                    self._scalar(event)
+                elif not self._take(event):
                     return False
         except _TooManyFindings:
             last = self.findings[-1].position

@@ -7,7 +7,6 @@ partial one.
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -34,8 +33,6 @@ from hookline.state.store_errors import (
 
 # How long a reader waits for a writer's commit, and a writer for readers. Both hold the file for milliseconds.
 LOCK_PATIENCE = timedelta(seconds=5)
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +87,10 @@ class SqliteStore:
             connection.execute(f"PRAGMA busy_timeout = {int(self.patience / timedelta(milliseconds=1))}")
             connection.execute("COMMIT")
         if copy is not None:
+            import logging  # noqa: PLC0415 - the import takes longer than reading the state of some hundred webhooks
+
             text = "The state %s was migrated to format %d. A copy of the old one is %s."
-            _log.warning(text, self.path, schema.STATE_FORMAT, copy)
+            logging.getLogger(__name__).warning(text, self.path, schema.STATE_FORMAT, copy)
         return snapshot
 
     def _create(self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> Snapshot:

@@ -98,9 +98,26 @@ def test_help_imports_no_command() -> None:
 @pytest.mark.parametrize(
     ("command", "unneeded"),
     [
-        ("validate", ("hookline.relay", "hookline.state", "deepdiff", "jsonschema", "msgspec", "sqlite3")),
+        ("--version", ("difflib", "hookline.model", "importlib.resources", "yaml")),
+        (
+            "validate",
+            ("hookline.relay", "hookline.state", "deepdiff", "jsonschema", "msgspec", "sqlite3", "tempfile"),
+        ),
         ("list", ("hookline.relay.http", "deepdiff", "httpx", "jsonschema", "yaml")),
-        ("plan", ("hookline.relay.http", "cryptography", "httpx", "jsonschema", "rich")),
+        (
+            "plan",
+            (
+                *(
+                    "hookline.provenance",
+                    "hookline.relay.spool.spool",
+                    "asyncio",
+                    "cryptography",
+                    "deepdiff",
+                    "httpx",
+                ),
+                *("jsonschema", "logging", "msgspec", "multiprocessing", "rich", "subprocess"),
+            ),
+        ),
     ],
 )
 def test_commands_import_only_their_libraries(tmp_path: Path, command: str, unneeded: tuple[str, ...]) -> None:

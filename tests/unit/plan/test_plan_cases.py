@@ -22,7 +22,8 @@ from hookline.config.loader import load
 from hookline.model import Address, Desired
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
-from hookline.plan.plan_file import plan_document, read_plan
+from hookline.plan.plan_document import plan_document
+from hookline.plan.plan_file import read_plan
 from hookline.plan.planner import make_plan
 from hookline.plan.render_markdown import render_markdown
 from hookline.plan.render_text import render_text
