@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from hookline import __version__
+from hookline.cli.garbage_collection import collect_rarely
 from hookline.cli.output.error_output import format_error
 from hookline.cli.output.standard_streams import finish_output, install_streams
 from hookline.cli.variables import name_variable, name_variables
@@ -180,4 +181,5 @@ def _relay_writes_json(arguments: list[str]) -> bool:
 
 def run() -> None:
     install_streams(in_ci=in_ci())
+    collect_rarely(sys.argv[1:])
     sys.exit(finish_output(main()))

@@ -13,7 +13,6 @@ import click
 
 from hookline.apply import apply_plan, apply_saved_plan, check_commit_order, raise_if_blocked, rebase_saved_plan
 from hookline.cli.applied_state import read_pending
-from hookline.cli.garbage_collection import collect_rarely
 from hookline.cli.options import (
     ParsedParameter,
     auto_approve_option,
@@ -188,7 +187,6 @@ def apply_command(
     last. If webhook files differ from the commit, the history records that.
     """
     put_work_first()
-    collect_rarely()
     store = open_state(state, lock_timeout=timedelta(seconds=lock_timeout))
     file = _plan_file(paths, target)
     applied = _apply_files(store, request, paths, target) if file is None else _apply_file(store, request, file)

@@ -8,7 +8,6 @@ import click
 
 from hookline.apply import raise_if_blocked
 from hookline.cli.applied_state import read_pending
-from hookline.cli.garbage_collection import collect_rarely
 from hookline.cli.options import ParsedParameter, config_option, examples, spool_option, state_option
 from hookline.cli.output.output_file import is_standard_output
 from hookline.cli.output.plan_output import FORMS, Output, parse_output, refuse_outputs, write_outputs
@@ -80,7 +79,6 @@ def plan_command(
     The plan also states what becomes of them: dead letters, sent to the new URL, or held.
     """
     put_code_first()
-    collect_rarely()
     outputs = format or (() if out is not None and is_standard_output(out) else (Output("text", None),))
     refuse_outputs(outputs, out)
     desired = load_desired(config, paths, target)

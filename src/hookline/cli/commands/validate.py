@@ -13,7 +13,6 @@ from urllib.parse import quote
 import click
 
 from hookline import __version__
-from hookline.cli.garbage_collection import collect_rarely
 from hookline.cli.options import config_option, examples, format_option
 from hookline.cli.output.diagnostic_output import diagnostic_text, warn_of_left_out
 from hookline.cli.output.json_output import json_output
@@ -187,7 +186,6 @@ def validate_command(paths: tuple[Path, ...], config: Path, form: str) -> int:
     if not paths:
         require_files(config)
     put_code_first()
-    collect_rarely()
     inspection = inspect(config, paths)
     warn_of_left_out(inspection.left_out)
     # Only this report contains commands that the runner must execute.
