@@ -32,7 +32,7 @@ from hookline.state.store import Snapshot, Stored
 CASES = Path(__file__).parents[1] / "tests" / "cases"
 BATCH, REPEATS, LOOPS = 500, 7, 20
 TARGET = 30.0
-WEBHOOK = Stored({
+WEBHOOK = Stored.of({
     "version": 1, "organization": "ACME@AdobeOrg", "sandbox": "prod", "name": "bench", "channels": ["email", "sms"],
     "url": "https://hooks.acme.example/feedback", "campaigns": "all",
 })  # fmt: skip

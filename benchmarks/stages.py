@@ -55,7 +55,7 @@ def read_and_route(path: Path) -> None:
         "version": 1, "organization": ORGANIZATION, "sandbox": "prod", "name": "bench", "channels": ["email"],
         "url": "https://localhost/feedback", "campaigns": "all",
     }  # fmt: skip
-    stored = Stored(document)
+    stored = Stored.of(document)
     snapshot = Snapshot(lineage="bench", serial=1, webhooks={stored.webhook.address: stored})
     context = IngestContext(routes=Routes.from_snapshot(snapshot), defaults=Defaults())
     log = Log(sys.stderr.write, level="warning", format="text", clock=time.time)

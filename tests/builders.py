@@ -14,7 +14,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from hookline.model import Address, Webhook
+from hookline.canonical import canonical_document, canonical_text, read_webhook
+from hookline.model import Address, Declared, Desired, FileLocation, Webhook
 from hookline.relay.delivery_record import Delivery, Line
 from hookline.relay.event import Event
 from hookline.relay.routing import Routes
@@ -40,6 +41,17 @@ def document(address: Address | str = ACME, **fields: Any) -> dict[str, Any]:
     }
 
 
+def declared(found: Mapping[str, Any], file: str = "webhooks/a.yaml", line: int = 1) -> Declared:
+    """The webhook of a valid document, as if `file` declared it."""
+    return Declared(canonical_text(canonical_document(found)), FileLocation(file, line))
+
+
+def desired(*found: Mapping[str, Any], file: str = "webhooks/a.yaml", narrowed: bool = False) -> Desired:
+    """The webhooks of valid documents, as if `file` declared them all."""
+    webhooks = {read_webhook(one).address: declared(one, file) for one in found}
+    return Desired(webhooks, narrowed)
+
+
 def webhook(address: Address = ACME, **fields: Any) -> Webhook:
     """A webhook without authentication, for no channel and every campaign."""
     return Webhook(**{
@@ -57,7 +69,7 @@ def entry(who: str = "ada", **fields: Any) -> HistoryEntry:
 
 def routes(*documents: Mapping[str, Any]) -> Routes:
     """The routes to the webhooks of these documents."""
-    stored = [Stored(one) for one in documents]
+    stored = [Stored.of(one) for one in documents]
     return Routes.from_snapshot(Snapshot("L", 1, {one.webhook.address: one for one in stored}))
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import strategies as st
 
-from hookline.canonical import read_webhook, write_webhook
+import builders
 from hookline.escaping import is_invisible
-from hookline.model import Address, Declared, Desired, FileLocation, Webhook
+from hookline.model import Address, Desired
 
 Document = dict[str, Any]
 
@@ -81,7 +82,8 @@ _query = st.dictionaries(
 )
 
 
-def _webhook(address: Address) -> st.SearchStrategy[Webhook]:
+def webhook_documents(address: Address) -> st.SearchStrategy[Document]:
+    """A strategy for valid documents of one webhook, in any spelling."""
     return st.fixed_dictionaries(
         {
             "version": st.just(1),
@@ -105,7 +107,7 @@ def _webhook(address: Address) -> st.SearchStrategy[Webhook]:
             "enabled": st.booleans(),
             "protected": st.booleans(),
         },
-    ).map(read_webhook)
+    )
 
 
 addresses = st.builds(Address, names, names)
@@ -114,13 +116,13 @@ addresses = st.builds(Address, names, names)
 def desired(least: int = 0, most: int = 4) -> st.SearchStrategy[Desired]:
     """A strategy for the desired state of a configuration directory."""
     few = st.lists(addresses, min_size=least, max_size=most, unique=True)
-    return few.flatmap(lambda found: st.tuples(*map(_webhook, found))).map(_desired)
+    return few.flatmap(lambda found: st.tuples(*map(webhook_documents, found))).map(_desired)
 
 
-def _desired(webhooks: tuple[Webhook, ...]) -> Desired:
-    ordered = sorted(webhooks, key=lambda webhook: webhook.address)
-    return Desired({webhook.address: Declared(webhook, FileLocation("random", 1)) for webhook in ordered})
+def _desired(found: tuple[Document, ...]) -> Desired:
+    webhooks = builders.desired(*found, file="random").webhooks
+    return Desired({address: webhooks[address] for address in sorted(webhooks)})
 
 
-def documents(found: Desired) -> Mapping[Address, Mapping[str, Any]]:
-    return {address: write_webhook(declared.webhook) for address, declared in found.webhooks.items()}
+def documents(found: Desired) -> Mapping[Address, Document]:
+    return {address: json.loads(declared.canonical) for address, declared in found.webhooks.items()}

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from hookline.errors import Blocked, Stale
 from hookline.plan import stale_plan
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Action, Plan
-from hookline.plan.plan_file import change_document
-from hookline.provenance import Provenance
+from hookline.plan.plan_document import change_document
 from hookline.state.store import HistoryEntry, HistoryRecord, Snapshot, StateStore
+
+if TYPE_CHECKING:  # `plan` imports this module and runs no git
+    from hookline.provenance import Provenance
 
 MAX_COMMIT_ATTEMPTS = 64
 """How often a saved plan is rebased because another apply was committed first. Each time another apply succeeds."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
-from typing import Any, NamedTuple, assert_never
+from dataclasses import MISSING, dataclass, fields
+from functools import lru_cache
+from typing import Any, assert_never
 
 from hookline.model import (
     Address,
-    Authentication,
     BodySignature,
     Channel,
     DeliveryPolicy,
@@ -37,22 +37,32 @@ from hookline.units import format_duration, parse_duration, parse_moment, parse_
 Document = Mapping[str, Any]
 
 
-class _Converter(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Converter:
     """Converts a value of a document to a value of the model, and back."""
 
     read: Callable[[Any], Any]
     write: Callable[[Any], Any]
 
+    def canonical(self, value: Any, default: Any) -> Any:
+        """The canonical form of a value of a document; None if the model has it as the default."""
+        found = self.read(value)
+        return None if found == default else self.write(found)
+
 
 class _Record:
-    """Converts a mapping to a dataclass of the model, and back.
+    """Converts a mapping to a dataclass of the model, and to a canonical mapping.
 
     Each field has the key of its name in camel case. A field that is not written has its default in the model, which
     is the only table of the defaults. A null counts as not written. Keys are written in the order of the arguments.
     """
 
     def __init__(
-        self, kind: type[Any], besides: frozenset[str] = frozenset(), /, **converters: _Converter | _Record
+        self,
+        kind: type[Any],
+        besides: frozenset[str] = frozenset(),
+        /,
+        **converters: _Converter | _Record | _ListOf | _Typed,
     ) -> None:
         """Refuses a field without a converter. The caller converts the fields that `besides` names."""
         self._kind = kind
@@ -62,7 +72,7 @@ class _Record:
         }
         assert converters.keys() == defaults.keys() - besides, kind
         self._rows = [
-            (_camel_case(name), name, converter.read, converter.write, defaults[name])
+            (_camel_case(name), name, converter.read, converter.canonical, defaults[name])
             for name, converter in converters.items()
         ]
         self.keys_with_default = {key for key, *_, default in self._rows if default not in (MISSING, None)}
@@ -76,21 +86,51 @@ class _Record:
         }
         return self._kind(**found, **others)
 
-    def write(self, value: Any) -> dict[str, Any]:
-        return {
-            key: write(found)
-            for key, name, _, write, default in self._rows
-            if (found := getattr(value, name)) != default
+    def canonical(self, document: Document, _default: Any = None) -> dict[str, Any] | None:
+        """The canonical mapping; None if each field has its default. No object of the model is built for it."""
+        found = {
+            key: written
+            for key, _, _, canonical, default in self._rows
+            if (value := document.get(key)) is not None and (written := canonical(value, default)) is not None
         }
+        return found or None
+
+
+@dataclass(frozen=True, slots=True)
+class _ListOf:
+    """Converts a list of mappings."""
+
+    item: _Record
+
+    def read(self, items: list[Document]) -> tuple[Any, ...]:
+        return tuple(map(self.item.read, items))
+
+    def canonical(self, items: list[Document], _default: Any) -> list[Any]:
+        return list(map(self.item.canonical, items))
+
+
+class _Typed:
+    """Converts a mapping whose key `type` chooses the record."""
+
+    def __init__(self, **records: _Record) -> None:
+        self._records = {name.replace("_", "-"): record for name, record in records.items()}
+
+    def read(self, document: Document) -> Any:
+        return self._record(document).read(document)
+
+    def canonical(self, document: Document, _default: Any) -> dict[str, Any] | None:
+        found = self._record(document).canonical(document)
+        return None if found is None else {"type": document["type"], **found}
+
+    def _record(self, document: Document) -> _Record:
+        if document["type"] not in self._records:
+            raise ValueError(f"unknown type: {document['type']!r}")
+        return self._records[document["type"]]
 
 
 def _camel_case(name: str) -> str:
     first, *others = name.split("_")
     return first + "".join(map(str.capitalize, others))
-
-
-def _list_of(item: _Record) -> _Converter:
-    return _Converter(lambda items: tuple(map(item.read, items)), lambda values: list(map(item.write, values)))
 
 
 def _set_of(kind: Callable[[str], str]) -> _Converter:
@@ -121,35 +161,9 @@ def _write_value(value: str | SecretRef) -> str | dict[str, str]:
             assert_never(value)
 
 
-def _read_authentication(document: Document) -> Authentication:
-    match document["type"]:
-        case "none":
-            return NoAuthentication()
-        case "jwt":
-            authentication: JwtAuthentication = _JWT.read(document)
-            return authentication
-        case other:
-            raise ValueError(f"unknown authentication type: {other!r}")
-
-
-def _write_authentication(authentication: Authentication) -> dict[str, Any]:
-    match authentication:
-        case NoAuthentication():
-            return {"type": "none"}
-        case JwtAuthentication():
-            return {"type": "jwt", **_JWT.write(authentication)}
-        case _:
-            assert_never(authentication)
-
-
-def _read_signature(document: Document) -> Any:
-    if document["type"] != "standard-webhooks":
-        raise ValueError(f"unknown signature type: {document['type']!r}")
-    return _BODY_SIGNATURE.read(document)
-
-
 _PLAIN = _Converter(_unchanged, _unchanged)
-_DURATION = _Converter(parse_duration, format_duration)
+# Ten thousand files use few different durations.
+_DURATION = _Converter(lru_cache(maxsize=256)(parse_duration), format_duration)
 _MOMENT = _Converter(parse_moment, utc_text)
 _SECRET = _Converter(_read_secret, _write_value)
 _FILE = _Converter(lambda document: FileRef(document["file"]), _write_value)
@@ -159,7 +173,7 @@ _SIGNING_KEY = _Record(SigningKey, id=_ID, secret=_SECRET, passphrase=_SECRET, a
 _JWT = _Record(
     JwtAuthentication,
     algorithm=_PLAIN,
-    keys=_list_of(_SIGNING_KEY),
+    keys=_ListOf(_SIGNING_KEY),
     issuer=_PLAIN,
     subject=_PLAIN,
     audience=_PLAIN,
@@ -169,7 +183,7 @@ _JWT = _Record(
     claims=_Converter(_unchanged, dict),
 )
 _BODY_SIGNATURE = _Record(
-    BodySignature, keys=_list_of(_Record(SignatureKey, secret=_SECRET, activate=_MOMENT, retire=_MOMENT))
+    BodySignature, keys=_ListOf(_Record(SignatureKey, secret=_SECRET, activate=_MOMENT, retire=_MOMENT))
 )
 _RETRY = _Record(RetryPolicy, initial_delay=_DURATION, max_delay=_DURATION, max_age=_DURATION)
 _DELIVERY = _Record(
@@ -189,10 +203,8 @@ _WEBHOOK = _Record(
     owner=_PLAIN,
     channels=_set_of(Channel),
     url=_PLAIN,
-    authentication=_Converter(_read_authentication, _write_authentication),
-    signature=_Converter(
-        _read_signature, lambda signature: {"type": "standard-webhooks", **_BODY_SIGNATURE.write(signature)}
-    ),
+    authentication=_Typed(none=_Record(NoAuthentication), jwt=_JWT),
+    signature=_Typed(standard_webhooks=_BODY_SIGNATURE),
     headers=_Converter(
         lambda headers: tuple(sorted((name.lower(), _read_value(value)) for name, value in headers.items())),
         lambda headers: {name: _write_value(value) for name, value in headers},
@@ -216,26 +228,41 @@ _WEBHOOK = _Record(
 
 def read_webhook(document: Document) -> Webhook:
     """Converts a valid document of version 1 to a webhook. Raises KeyError or ValueError for an invalid one."""
-    sandbox = document["sandbox"]
-    name, identifier = (sandbox, None) if isinstance(sandbox, str) else (sandbox["name"], sandbox.get("id"))
+    name, identifier = _sandbox(document)
     webhook: Webhook = _WEBHOOK.read(document, address=Address(document["organization"], name), sandbox_id=identifier)
     return webhook
 
 
-def write_webhook(webhook: Webhook) -> dict[str, Any]:
-    """Returns the canonical document. For every webhook, `read_webhook(write_webhook(w)) == w`."""
-    organization, sandbox = webhook.address
+def canonical_document(document: Document) -> dict[str, Any]:
+    """Returns the canonical form of a valid document of version 1. Raises like `read_webhook`.
+
+    The canonical form is itself a valid document, of an equal webhook, and its own canonical form.
+    """
+    name, identifier = _sandbox(document)
     return {
         "version": 1,
-        "organization": organization,
-        "sandbox": {"name": sandbox, "id": webhook.sandbox_id} if webhook.sandbox_id else sandbox,
-        **_WEBHOOK.write(webhook),
+        "organization": document["organization"],
+        "sandbox": {"name": name, "id": identifier} if identifier else name,
+        **(_WEBHOOK.canonical(document) or {}),
     }
 
 
+def _sandbox(document: Document) -> tuple[str, str | None]:
+    sandbox = document["sandbox"]
+    return (sandbox, None) if isinstance(sandbox, str) else (sandbox["name"], sandbox.get("id"))
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def canonical_text(value: object) -> str:
+    """Returns JSON with sorted keys and without spaces: equal values give equal texts."""
+    return _ENCODER.encode(value)
+
+
 def canonical_json(value: object) -> bytes:
-    """Returns JSON in UTF-8 with sorted keys and without spaces: equal values give equal bytes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    """Returns `canonical_text` in UTF-8."""
+    return canonical_text(value).encode()
 
 
 def digest(value: object) -> str:

@@ -223,7 +223,9 @@ class FileLocation:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    webhook: Webhook
+    """A webhook of a file: the text of its canonical document (canonical.canonical_text), and its place."""
+
+    canonical: str
     source: FileLocation
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import document, entry
+from builders import declared, document, entry
 from hookline.errors import HooklineError, Stale, Unusable
 from hookline.model import Address
 from hookline.state.history_chain import entry_hash, find_breaks, genesis_hash
@@ -52,6 +52,20 @@ def test_first_commit(open_store: Callable[[str], StateStore]) -> None:
     assert ("L1", 1) == (found.lineage, found.serial) == open_store("other").version()
     assert found.webhooks[PROD].document == first
     assert found.webhooks[PROD].webhook.name == "Rückmeldung 反馈"
+
+
+def test_declared_webhooks_do_not_change_the_result(open_store: Callable[[str], StateStore]) -> None:
+    """A state reads the same whether the files declare its webhooks as they are stored, otherwise, or not at all."""
+    first, second = document(PROD), document(STAGE)
+    written = open_store("L").commit(EMPTY, {PROD: first, STAGE: second}, entry())
+    same = {
+        PROD: declared(first),
+        STAGE: declared({**second, "name": "Other"}),
+        Address("acme", "new"): declared(first),
+    }
+    found = open_store("L").read(same)
+    assert written == found
+    assert [first, second] == [found.webhooks[address].document for address in (PROD, STAGE)]
 
 
 def test_commit_writes_updates_and_deletes(open_store: Callable[[str], StateStore]) -> None:

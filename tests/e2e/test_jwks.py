@@ -12,7 +12,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from builders import private_key, private_pem, webhook
-from hookline.canonical import write_webhook
+from canonical_writer import write_webhook
 from hookline.cli.main import main
 from hookline.model import (
     Address,

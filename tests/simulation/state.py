@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hookline.errors import StateUnusable
-from hookline.model import Address, Webhook
-from hookline.state.store import DocumentWrites, HistoryEntry, HistoryRecord, Snapshot, Stored
+from hookline.model import Address, Declared, Webhook
+from hookline.state.store import NONE_DECLARED, DocumentWrites, HistoryEntry, HistoryRecord, Snapshot, Stored
 
 Document = Mapping[str, Any]
 
@@ -27,7 +27,7 @@ class SimulatedState:
         self.known_webhooks: dict[Address, Webhook] = {}
         self.deleted_addresses: set[Address] = set()
         self.shortest_max_age_seconds: dict[Address, float] = {}
-        self._snapshot = Snapshot("L", 1, {address: Stored(one) for address, one in sorted(documents.items())})
+        self._snapshot = Snapshot("L", 1, {address: Stored.of(one) for address, one in sorted(documents.items())})
         self._remember()
 
     @property
@@ -56,7 +56,7 @@ class SimulatedState:
 
     # -- StateStore
 
-    def read(self) -> Snapshot:
+    def read(self, _declared: Mapping[Address, Declared] = NONE_DECLARED) -> Snapshot:
         self._require_readable()
         return self._snapshot
 

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from builders import document
+from builders import desired, document
+from canonical_writer import write_webhook
 from hookline import canonical
 from hookline.apply import MAX_COMMIT_ATTEMPTS, apply_plan, apply_saved_plan, check_commit_order, raise_if_blocked
-from hookline.canonical import read_webhook, write_webhook
+from hookline.canonical import canonical_document, canonical_text
 from hookline.errors import Blocked, Stale
 from hookline.model import (
     Address,
@@ -36,12 +37,13 @@ from hookline.model import (
 )
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Action, Plan
-from hookline.plan.plan_file import plan_document, read_plan
+from hookline.plan.plan_document import plan_document
+from hookline.plan.plan_file import read_plan
 from hookline.plan.planner import make_plan
 from hookline.plan.render_text import render_text
 from hookline.provenance import Provenance
 from hookline.schemas import load_schema
-from hookline.state.store import EMPTY, HistoryEntry, HistoryRecord, Snapshot
+from hookline.state.store import EMPTY, NONE_DECLARED, HistoryEntry, HistoryRecord, Snapshot
 from hookline.units import Rate
 
 NOW = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
@@ -60,7 +62,7 @@ class MemoryStore:
     def history(self) -> tuple[HistoryRecord, ...]:
         return tuple(HistoryRecord(serial, entry, "sha256:") for serial, entry in enumerate(self.entries, 1))
 
-    def read(self) -> Snapshot:
+    def read(self, _declared: Mapping[Address, Declared] = NONE_DECLARED) -> Snapshot:
         return self.snapshot
 
     def version(self) -> tuple[str | None, int]:
@@ -122,8 +124,8 @@ webhooks = st.builds(
     protected=st.booleans(),
 )
 sources = st.builds(FileLocation, texts, st.integers(1, 99))
-declared = st.lists(st.builds(Declared, webhooks, sources), max_size=8).map(
-    lambda found: {one.webhook.address: one for one in found}
+declared = st.lists(st.tuples(webhooks, sources), max_size=8).map(
+    lambda found: {one.address: Declared(canonical_text(write_webhook(one)), source) for one, source in found}
 )
 
 
@@ -131,9 +133,9 @@ def anything_goes(stored: Snapshot) -> DeletionLimits:
     return DeletionLimits(allow_delete=frozenset(stored.webhooks))
 
 
-def reach(store: MemoryStore, desired: Desired) -> Snapshot:
+def reach(store: MemoryStore, wanted: Desired) -> Snapshot:
     stored = store.read()
-    return apply_plan(store, stored, make_plan(stored, desired, anything_goes(stored)), ADA, NOW)
+    return apply_plan(store, stored, make_plan(stored, wanted, anything_goes(stored)), ADA, NOW)
 
 
 @settings(deadline=None, max_examples=60)
@@ -143,8 +145,8 @@ def test_apply_reaches_what_is_desired(prior: dict[Address, Declared], wanted: d
     store = MemoryStore()
     reach(store, Desired(prior))
     after = reach(store, Desired(wanted))
-    assert {address: one.webhook for address, one in wanted.items()} == {
-        address: stored.webhook for address, stored in after.webhooks.items()
+    assert {address: one.canonical for address, one in wanted.items()} == {
+        address: stored.canonical for address, stored in after.webhooks.items()
     }
     assert make_plan(after, Desired(wanted), DeletionLimits()).changes == ()
 
@@ -156,8 +158,8 @@ def test_narrowed_apply_reaches_its_part(prior: dict[Address, Declared], wanted:
     store = MemoryStore()
     reach(store, Desired(prior))
     after = reach(store, Desired(wanted, narrowed=True))
-    assert {address: one.webhook for address, one in (prior | wanted).items()} == {
-        address: stored.webhook for address, stored in after.webhooks.items()
+    assert {address: one.canonical for address, one in (prior | wanted).items()} == {
+        address: stored.canonical for address, stored in after.webhooks.items()
     }
 
 
@@ -199,18 +201,10 @@ def test_plan_holds_no_unprintable_character(wanted: dict[Address, Declared]) ->
         assert "".join(character for character in row.text if not character.isprintable()) == ""
 
 
-def webhook(sandbox: str, **changes: Any) -> Declared:
-    return Declared(read_webhook(document(sandbox, **changes)), FileLocation("webhooks/a.yaml", 1))
-
-
-def desired(*found: Declared) -> Desired:
-    return Desired({one.webhook.address: one for one in found})
-
-
 def test_history_entry() -> None:
     """An apply records when, who, at which commit and branch, the plan's fingerprint and its changes."""
     store = MemoryStore()
-    plan = make_plan(EMPTY, desired(webhook("prod")), DeletionLimits())
+    plan = make_plan(EMPTY, desired(document("prod")), DeletionLimits())
     apply_plan(store, EMPTY, plan, ADA, NOW)
     (entry,) = store.entries
     changes = tuple(plan_document(plan)["changes"])
@@ -223,9 +217,9 @@ def test_history_entry() -> None:
 def test_lifted_brakes_are_recorded() -> None:
     """Which brake was lifted, for which webhook and by what, stays in the history."""
     store = MemoryStore()
-    stored = reach(store, desired(webhook("prod", protected=True), webhook("stage")))
+    stored = reach(store, desired(document("prod", protected=True), document("stage")))
     plan = make_plan(
-        stored, desired(webhook("stage")), DeletionLimits(allow_delete=frozenset({Address("acme", "prod")}))
+        stored, desired(document("stage")), DeletionLimits(allow_delete=frozenset({Address("acme", "prod")}))
     )
     apply_plan(store, stored, plan, ADA, NOW)
     assert store.entries[-1].lifted == (
@@ -236,16 +230,16 @@ def test_lifted_brakes_are_recorded() -> None:
 def test_nothing_to_do_writes_nothing() -> None:
     """An empty plan makes no serial and no history entry."""
     store = MemoryStore()
-    stored = reach(store, desired(webhook("prod")))
-    assert stored == reach(store, desired(webhook("prod")))
+    stored = reach(store, desired(document("prod")))
+    assert stored == reach(store, desired(document("prod")))
     assert len(store.entries) == 1
 
 
 def test_blocked_plan_is_not_applied_in_part() -> None:
     """When one deletion is blocked the other changes are not made either, and the message says how to aim."""
     store = MemoryStore()
-    stored = reach(store, desired(webhook("prod", protected=True), webhook("stage")))
-    plan = make_plan(stored, desired(webhook("stage", name="Other")), DeletionLimits())
+    stored = reach(store, desired(document("prod", protected=True), document("stage")))
+    plan = make_plan(stored, desired(document("stage", name="Other")), DeletionLimits())
     with pytest.raises(Blocked, match="acme/prod: the applied webhook is protected") as refused:
         apply_plan(store, stored, plan, ADA, NOW)
     assert "--allow-delete acme/prod" in str(refused.value.hint)
@@ -255,8 +249,8 @@ def test_blocked_plan_is_not_applied_in_part() -> None:
 def test_state_that_moved() -> None:
     """A plan made on a state that has moved since is stale, and writes nothing."""
     store = MemoryStore()
-    plan = make_plan(EMPTY, desired(webhook("prod")), DeletionLimits())
-    moved = reach(store, desired(webhook("stage")))
+    plan = make_plan(EMPTY, desired(document("prod")), DeletionLimits())
+    moved = reach(store, desired(document("stage")))
     with pytest.raises(Stale):
         apply_plan(store, EMPTY, plan, ADA, NOW)
     assert moved == store.read()
@@ -287,9 +281,9 @@ def test_saved_plan_reaches_what_was_planned(
 ) -> None:
     """A saved plan does what it says, whatever became of other webhooks meanwhile, and leaves those alone."""
     store = MemoryStore()
-    first = Declared(read_webhook(document("first")), FileLocation("f", 1))
-    reach(store, Desired({**prior, first.webhook.address: first}))
-    plan = save(store, Desired({**wanted, first.webhook.address: first}))
+    first = desired(document("first")).webhooks
+    reach(store, Desired({**prior, **first}))
+    plan = save(store, Desired({**wanted, **first}))
     touched = {change.address for change in plan.changes}
     reach(store, Desired({address: one for address, one in others.items() if address not in touched}, narrowed=True))
     between = store.read()
@@ -305,9 +299,9 @@ def test_saved_plan_reaches_what_was_planned(
 def test_saved_plan_is_overtaken() -> None:
     """An apply that is quicker, and touches other webhooks, only makes a saved plan be judged once more."""
     store = MemoryStore()
-    reach(store, desired(webhook("prod")))
-    plan = save(store, desired(webhook("prod", name="New")))
-    store.overtake = lambda: by_bob(store, desired(webhook("prod"), webhook("stage")))
+    reach(store, desired(document("prod")))
+    plan = save(store, desired(document("prod", name="New")))
+    store.overtake = lambda: by_bob(store, desired(document("prod"), document("stage")))
     after = apply_saved_plan(store, plan, DeletionLimits(), ADA, NOW)
     assert (3, ["acme/prod", "acme/stage"]) == (after.serial, [str(address) for address in after.webhooks])
     assert ["ada", "bob", "ada"] == [entry.who for entry in store.entries]
@@ -316,9 +310,9 @@ def test_saved_plan_is_overtaken() -> None:
 def test_saved_plan_is_overtaken_by_its_own_webhook() -> None:
     """An apply that is quicker, and touches a webhook of the plan, makes it stale; the message says who it was."""
     store = MemoryStore()
-    reach(store, desired(webhook("prod")))
-    plan = save(store, desired(webhook("prod", name="New"), webhook("stage")))
-    store.overtake = lambda: by_bob(store, desired(webhook("prod", name="Bob's")))
+    reach(store, desired(document("prod")))
+    plan = save(store, desired(document("prod", name="New"), document("stage")))
+    store.overtake = lambda: by_bob(store, desired(document("prod", name="Bob's")))
     with pytest.raises(Stale) as refused:
         apply_saved_plan(store, plan, DeletionLimits(), ADA, NOW)
     assert (
@@ -331,8 +325,8 @@ def test_saved_plan_is_overtaken_by_its_own_webhook() -> None:
 def test_overtaken_without_end() -> None:
     """A saved plan is not judged again for ever: after a number of attempts it is stale."""
     store = MemoryStore()
-    reach(store, desired(webhook("prod")))
-    plan = save(store, desired(webhook("prod", name="New")))
+    reach(store, desired(document("prod")))
+    plan = save(store, desired(document("prod", name="New")))
     store.commits = 0
 
     def overtake() -> None:
@@ -358,9 +352,9 @@ def test_overtaken_without_end() -> None:
 def test_saved_plan_whose_webhook_has_changed(wanted: tuple[str, ...], meanwhile: tuple[str, ...], told: str) -> None:
     """Whatever a plan does to a webhook: it is stale when another apply created, updated or deleted it meanwhile."""
     store = MemoryStore()
-    reach(store, desired(webhook("prod")))
-    plan = save(store, desired(*(webhook(sandbox, name="New") for sandbox in wanted)))
-    before = by_bob(store, desired(*(webhook(sandbox, name="Bob's") for sandbox in meanwhile)))
+    reach(store, desired(document("prod")))
+    plan = save(store, desired(*(document(sandbox, name="New") for sandbox in wanted)))
+    before = by_bob(store, desired(*(document(sandbox, name="Bob's") for sandbox in meanwhile)))
     with pytest.raises(Stale, match=told):
         apply_saved_plan(store, plan, anything_goes(before), ADA, NOW)
     assert before == store.read()
@@ -370,7 +364,7 @@ def test_saved_plan_applied_twice() -> None:
     """The second apply of a plan says that it was applied already, by whom and when."""
     store = MemoryStore()
     for serial, name in enumerate(("First", "New"), 1):
-        plan = save(store, desired(webhook("prod", name=name)))
+        plan = save(store, desired(document("prod", name=name)))
         apply_saved_plan(store, plan, DeletionLimits(), BOB, NOW)
         told = f"this plan was applied already, by bob on 2026-11-03 09:30:00 UTC in serial {serial}"
         with pytest.raises(Stale, match=told):
@@ -381,8 +375,8 @@ def test_saved_plan_applied_twice() -> None:
 def test_saved_plan_moved_by_hand() -> None:
     """A webhook that no apply has changed, and that is another one all the same, was edited by hand."""
     store = MemoryStore()
-    reach(store, desired(webhook("prod")))
-    plan = save(store, desired(webhook("prod", name="New")))
+    reach(store, desired(document("prod")))
+    plan = save(store, desired(document("prod", name="New")))
     store.snapshot = store.snapshot.after("L", {Address("acme", "prod"): document(name="By hand")})
     with pytest.raises(Stale, match="has changed without an apply: run `hookline drift` for details"):
         apply_saved_plan(store, plan, DeletionLimits(), ADA, NOW)
@@ -391,21 +385,21 @@ def test_saved_plan_moved_by_hand() -> None:
 def test_saved_plan_of_another_state() -> None:
     """A plan made for one state is not applied to another, however alike the two are."""
     store, other = MemoryStore(), MemoryStore()
-    reach(store, desired(webhook("prod")))
-    plan = save(store, desired(webhook("prod", name="New")))
+    reach(store, desired(document("prod")))
+    plan = save(store, desired(document("prod", name="New")))
     other.snapshot = Snapshot("M", 1, store.snapshot.webhooks)
     with pytest.raises(Stale, match="it was made for the state L, but this is M"):
         apply_saved_plan(other, plan, DeletionLimits(), ADA, NOW)
     with pytest.raises(Stale, match="it was made for the state L, but no state exists here"):
         apply_saved_plan(MemoryStore(), plan, DeletionLimits(), ADA, NOW)
     with pytest.raises(Stale, match="before the state was created, which is now at serial 1"):
-        apply_saved_plan(other, save(MemoryStore(), desired(webhook("prod"))), DeletionLimits(), ADA, NOW)
+        apply_saved_plan(other, save(MemoryStore(), desired(document("prod"))), DeletionLimits(), ADA, NOW)
 
 
 def test_brakes_are_judged_on_the_state_of_the_moment() -> None:
     """A deletion that was a small share when it was planned is blocked when it is a large one by now."""
     store = MemoryStore()
-    every = [webhook(f"s{number}") for number in range(20)]
+    every = [document(f"s{number}") for number in range(20)]
     reach(store, desired(*every))
     plan = save(store, desired(*every[5:]))
     assert () == make_plan(store.read(), desired(*every[5:]), DeletionLimits()).blocked
@@ -420,8 +414,8 @@ def test_brakes_are_judged_on_the_state_of_the_moment() -> None:
 def test_protection_comes_from_the_state_of_the_moment() -> None:
     """What a saved plan says of its own blocks is not believed: the state says what is protected."""
     store = MemoryStore()
-    reach(store, desired(webhook("prod", protected=True), webhook("stage")))
-    plan = save(store, desired(webhook("stage")))
+    reach(store, desired(document("prod", protected=True), document("stage")))
+    plan = save(store, desired(document("stage")))
     assert () == plan.blocked
     with pytest.raises(Blocked, match="acme/prod: the applied webhook is protected"):
         apply_saved_plan(store, plan, DeletionLimits(max_deletes=9), ADA, NOW)
@@ -430,9 +424,9 @@ def test_protection_comes_from_the_state_of_the_moment() -> None:
 def test_saved_plan_that_would_leave_nothing() -> None:
     """A plan that deletes the last webhooks is blocked, also when others were left as it was made."""
     store = MemoryStore()
-    reach(store, desired(webhook("prod"), webhook("stage")))
-    plan = save(store, desired(webhook("prod")))
-    reach(store, desired(webhook("stage")))
+    reach(store, desired(document("prod"), document("stage")))
+    plan = save(store, desired(document("prod")))
+    reach(store, desired(document("stage")))
     with pytest.raises(Blocked, match="no webhook would be left"):
         apply_saved_plan(store, plan, DeletionLimits(), ADA, NOW)
 
@@ -440,9 +434,9 @@ def test_saved_plan_that_would_leave_nothing() -> None:
 def test_hint_of_one_deletion() -> None:
     """For a single blocked deletion the aimed way out is named, and no number."""
     store = MemoryStore()
-    stored = reach(store, desired(webhook("prod", protected=True)))
+    stored = reach(store, desired(document("prod", protected=True)))
     with pytest.raises(Blocked) as refused:
-        raise_if_blocked(make_plan(stored, desired(webhook("stage")), DeletionLimits()))
+        raise_if_blocked(make_plan(stored, desired(document("stage")), DeletionLimits()))
     assert "restore the file; or allow this deletion with --allow-delete acme/prod" == refused.value.hint
 
 
@@ -503,16 +497,17 @@ def test_release_with_a_new_default(monkeypatch: pytest.MonkeyPatch) -> None:
     schema = load_schema("webhook.v1")
     schema["properties"]["compression"] = {"type": "string", "default": "none"}
     store = MemoryStore()
-    reach(store, desired(webhook("prod"), webhook("stage")))
+    reach(store, desired(document("prod"), document("stage")))
     # The next release: its canonical form knows the field, and its webhooks have it.
     released = dataclasses.make_dataclass(
         "Released", [("compression", str, "none")], bases=(Webhook,), frozen=True, kw_only=True
     )
-    row = ("compression", "compression", str, str, "none")
+    field = canonical._Converter(str, str)
+    row = ("compression", "compression", field.read, field.canonical, "none")
     monkeypatch.setattr(canonical._WEBHOOK, "_kind", released)
     monkeypatch.setattr(canonical._WEBHOOK, "_rows", [*canonical._WEBHOOK._rows, row])
-    assert "compression" in write_webhook(read_webhook(document(compression="gzip")))
+    assert "compression" in canonical_document(document(compression="gzip"))
     written = document(compression="none")
     assert Draft202012Validator(schema).is_valid(written)
-    wanted = desired(Declared(read_webhook(written), FileLocation("f", 1)), webhook("stage"))
+    wanted = desired(written, document("stage"))
     assert () == make_plan(store.read(), wanted, DeletionLimits()).changes

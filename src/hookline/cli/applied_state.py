@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from hookline.diagnostics import did_you_mean, nearest
 from hookline.errors import HooklineError, SpoolUnusable, Stale, StateUnusable, WrongUse
 from hookline.model import Address
-from hookline.relay.secrets import SecretResolver
-from hookline.relay.spool.admin import Backlog
-from hookline.relay.spool.factory import SpoolStore, spool_place, spool_store
+from hookline.relay.spool.factory import SpoolStore, is_missing_directory, spool_place, spool_store
 from hookline.state.factory import open_state, without_password
 from hookline.state.store import HistoryRecord, Snapshot, StateStore, Stored
 from hookline.units import utc_text
+
+if TYPE_CHECKING:
+    from hookline.relay.secrets import SecretResolver
+    from hookline.relay.spool.admin import Backlog
 
 # A read is repeated when an apply has committed in between.
 _MAX_READS = 5
@@ -91,7 +94,7 @@ def read_pending(spool: str) -> Mapping[Address, int] | None:
 def read_backlogs(spool: str) -> Mapping[Address, Backlog] | None:
     """The backlog of each webhook; None without a spool. If it is unreadable, only warns: plan may lack access."""
     try:
-        return spool_store(spool).statistics().backlogs()
+        return None if is_missing_directory(spool) else spool_store(spool).statistics().backlogs()
     except (SpoolUnusable, OSError) as error:
         reason = error.message if isinstance(error, SpoolUnusable) else str(error)
         click.echo(f"warning: the number of pending deliveries is unknown: {reason}", err=True)

@@ -39,7 +39,7 @@ def _of_state(state: Any) -> Iterable[object]:
 def _of_files(config: Any) -> Iterable[object]:
     from hookline.config.loader import inspect  # noqa: PLC0415 - only for Tab
 
-    return (desired.webhook.address for desired in inspect(Path(config)).desired.webhooks.values())
+    return inspect(Path(config)).desired.webhooks.keys()
 
 
 def _of_spool(spool: Any) -> Iterable[object]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import io
 import sys
-from difflib import get_close_matches
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from hookline import __version__
+from hookline.cli.garbage_collection import collect_rarely
 from hookline.cli.output.error_output import format_error
 from hookline.cli.output.standard_streams import finish_output, install_streams
 from hookline.cli.variables import name_variable, name_variables
@@ -78,6 +78,8 @@ class LazyGroup(click.Group):
         name = args[0]
         if name in COMMANDS or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
+        from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake
+
         found = [_ENDINGS[name]] if name in _ENDINGS else get_close_matches(name, _PATHS)
         near = [f"`hookline {known}`" for known in found]
         hint = f"did you mean {' or '.join(near)}?" if near else "`hookline --help` lists the commands"
@@ -179,4 +181,5 @@ def _relay_writes_json(arguments: list[str]) -> bool:
 
 def run() -> None:
     install_streams(in_ci=in_ci())
+    collect_rarely(sys.argv[1:])
     sys.exit(finish_output(main()))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from hookline.canonical import read_webhook, write_webhook
+from hookline.canonical import canonical_document
 from hookline.config.document_access import RuleFinding, text_at
 from hookline.config.file_validator import ValidatedDocument, check_across_documents, check_document
 from hookline.diagnostics import Diagnostic, sorted_diagnostics
@@ -79,7 +79,7 @@ def refuse_documents(plan: Plan, file: str) -> None:
     if diagnostics:
         raise InvalidConfiguration(sorted_diagnostics(diagnostics))
     for change in written:
-        if change.after is not None and write_webhook(read_webhook(change.after)) != change.after:
+        if change.after is not None and canonical_document(change.after) != change.after:
             raise WrongUse(
                 f"{file} cannot be applied: {printable(str(change.address))} is not in canonical form",
                 hint="create the plan again: hookline plan --out FILE",
@@ -92,9 +92,9 @@ def _validated(change: Change) -> ValidatedDocument:
         file=printable(source.file) if source else "",
         index=0,
         line=source.line if source else 1,
-        address=(change.address.organization, change.address.sandbox),
+        address=change.address,
         sandbox_id=text_at(change.after, "sandbox", "id"),
-        value=None,
+        canonical=None,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from functools import wraps
 from typing import Any
 
@@ -61,8 +60,11 @@ def _misspelt(prefix: str, context: click.Context) -> Iterator[str]:
     """A warning for each variable that no option reads, if its name is like the one of an option."""
     known = [str(one.envvar).removeprefix(prefix) for one in context.command.params if isinstance(one, click.Option)]
     for name in variable_names(prefix):
-        ending = name.removeprefix(prefix)
-        if ending not in known and (near := get_close_matches(ending, known, n=1, cutoff=0.8)):
+        if (ending := name.removeprefix(prefix)) in known:
+            continue
+        from difflib import get_close_matches  # noqa: PLC0415 - few environments have such a variable
+
+        if near := get_close_matches(ending, known, n=1, cutoff=0.8):
             yield f"no option reads {name}; did you mean {prefix}{near[0]}?"
 
 

@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from operator import itemgetter
 from textwrap import dedent
 from types import MappingProxyType
@@ -112,6 +111,8 @@ class Explanation:
 @cache
 def explanations() -> Mapping[str, Explanation]:
     """Returns every explanation by its code, in the order of the codes."""
+    from importlib.resources import files  # noqa: PLC0415 - only messages need the texts
+
     text = (files("hookline.config") / "explanations.md").read_text(encoding="utf-8")
     found: dict[str, Explanation] = {}
     for section in sorted(_SECTION.finditer(text), key=itemgetter("code")):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from hookline.canonical import canonical_document, canonical_text
 from hookline.config import error_codes
 from hookline.config.discovery import WebhookFile
 from hookline.config.document_access import DocumentPath, RuleFinding, address_of, finding_at, quote, text_at
@@ -19,6 +20,7 @@ from hookline.config.rules import delivery_rules, name_rules, request_rules, sec
 from hookline.config.source_text import HiddenText, SourceFinding, SourcePosition, SourceText, decode_source
 from hookline.config.yaml_parser import TextPositions, YamlDocument, find_positions, parse_yaml
 from hookline.diagnostics import Diagnostic
+from hookline.model import Address
 
 # For each document; findings of the YAML parser: for each file.
 MAX_DIAGNOSTICS_PER_CODE = 20
@@ -30,17 +32,18 @@ MAX_EXPLAINED_DOCUMENTS = 200
 
 @dataclass(frozen=True, slots=True)
 class ValidatedDocument:
-    """The parts of a document that other documents and the plan need. `value` is None if the document has a finding.
+    """The parts of a document that other documents and the plan need.
 
-    `index` counts the documents of the file from 0. `line` (from 1) is the line on which the document begins.
+    `canonical` is the text of the canonical document, None if the document has a finding. `index` counts the
+    documents of the file from 0. `line` (from 1) is the line on which the document begins.
     """
 
     file: str
     index: int
     line: int
-    address: tuple[str, str] | None
+    address: Address | None
     sandbox_id: str | None
-    value: dict[str, Any] | None
+    canonical: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,7 @@ def _located(
         document = by_index[index]
         known = positions.documents[index] if index < len(positions.documents) else None
         position = None if known is None else known.of(finding.path, on_key=finding.on_key)
-        address = "/".join(document.address) if document.address else None
+        address = str(document.address) if document.address else None
         located = _diagnostic(document.file, finding, position, text, positions.hidden)
         diagnostics.append(replace(located, address=address))
     return diagnostics
@@ -165,7 +168,7 @@ def _validated(file: str, index: int, document: YamlDocument, *, valid: bool) ->
         line=document.line,
         address=address_of(value),
         sandbox_id=text_at(value, "sandbox", "id"),
-        value=value if valid and not document.refused else None,
+        canonical=canonical_text(canonical_document(value)) if valid and not document.refused else None,
     )
 
 

@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hookline.canonical import read_webhook
 from hookline.config import file_validator
 from hookline.config.discovery import FilePath, LeftOut, WebhookFile, find_files, no_files_error, read_file
 from hookline.config.document_access import RuleFinding
@@ -32,10 +31,10 @@ from hookline.paths import is_directory
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
 
-# Starting the pool takes as long as validating some hundred files.
-MIN_FILES_FOR_POOL = 500
+# Starting the pool takes as long as validating a hundred files.
+MIN_FILES_FOR_POOL = 250
 _MAX_WORKERS = 8
-_CHUNK_FILES = 50
+_CHUNK_FILES = 25
 
 
 def validate_files(paths: Sequence[FilePath]) -> Iterator[ValidatedFile]:
@@ -194,8 +193,8 @@ def _text_of(path: FilePath) -> SourceText:
 def _desired(documents: Iterable[ValidatedDocument], invalid: Collection[int], *, narrowed: bool) -> Desired:
     webhooks: dict[Address, Declared] = {}
     for index, document in enumerate(documents):
-        if document.value is None or index in invalid:
+        if document.canonical is None or document.address is None or index in invalid:
             continue
-        webhook = read_webhook(document.value)
-        webhooks[webhook.address] = Declared(webhook, FileLocation(document.file, document.line))
+        source = FileLocation(document.file, document.line)
+        webhooks[document.address] = Declared(document.canonical, source)
     return Desired({address: webhooks[address] for address in sorted(webhooks)}, narrowed)

@@ -127,6 +127,7 @@ class _Builder:
         self.findings: list[SourceFinding] = []
         self.position_maps: list[PositionMap] = []
         self._text, self._with_positions = text, with_positions
+        self._may_be_large = len(text) > _MIN_COUNTED_CHARACTERS
         self._spans: list[tuple[SourcePosition, SourcePosition | None]] = []
         self._hidden_from: SourcePosition | None = None  # the beginning of the hidden value that is open
         self._stack: list[_Frame] = []
@@ -143,8 +144,10 @@ class _Builder:
         """Processes the events of the text. Stops if the rest cannot be parsed safely, and then returns False."""
         parser = _Parser(self._text)
         try:
-            for event in iter(parser.get_event, None):
-                if not self._take(event):
+            while (event := parser.get_event()) is not None:
+                if type(event) is yaml.ScalarEvent and not self._may_be_large:  # most events
+                    self._scalar(event)
+                elif not self._take(event):
                     return False
         except _TooManyFindings:
             last = self.findings[-1].position
@@ -166,7 +169,7 @@ class _Builder:
 
     def _take(self, event: _Event) -> bool:
         """Processes one event. Returns False if parsing must stop."""
-        if event.end_mark.index - self._begin > _MIN_COUNTED_CHARACTERS and self._is_large(event.end_mark.index):
+        if self._may_be_large and self._is_large(event.end_mark.index):
             summary = f"document larger than {MAX_DOCUMENT_BYTES >> 20} MiB"
             self._refuse(error_codes.TOO_LARGE, event, summary, "split it: one document per webhook")
             return False
@@ -195,6 +198,8 @@ class _Builder:
         return True
 
     def _is_large(self, end: int) -> bool:
+        if end - self._begin <= _MIN_COUNTED_CHARACTERS:
+            return False
         # Counts each character once, because a large document has many events.
         self._bytes += len(self._text[self._counted : end].encode(errors="replace"))
         self._counted = max(end, self._counted)

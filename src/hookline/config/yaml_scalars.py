@@ -41,6 +41,8 @@ _AMBIGUOUS_FORMS = (
     (re.compile(r"[-+]?0b[01_]+|[-+]?0x[0-9a-fA-F_]+"), "a binary or hexadecimal number"),
     (re.compile(r"[-+]?(?:\.[0-9_]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?"), "a number"),
 )
+# Every text that matches one of the forms. Most texts that begin with a digit match none, such as 10s.
+_AMBIGUOUS = re.compile("|".join(f"(?:{pattern.pattern})" for pattern, _ in _AMBIGUOUS_FORMS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,6 @@ def _resolve_number(text: str) -> PlainScalar | Ambiguous:
             return decimal
     elif text.isdigit():
         return Ambiguous(text, "a rounded number")
-    for pattern, reading in _AMBIGUOUS_FORMS:
-        if pattern.fullmatch(text):
-            return Ambiguous(text, reading)
-    return text
+    if _AMBIGUOUS.fullmatch(text) is None:
+        return text
+    return Ambiguous(text, next(reading for pattern, reading in _AMBIGUOUS_FORMS if pattern.fullmatch(text)))

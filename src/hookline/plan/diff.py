@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deepdiff import DeepDiff
-
 from hookline.canonical import Document
 from hookline.plan.plan import FieldChange
 
@@ -22,6 +20,8 @@ _REFERENCES = ({"env"}, {"file"})
 
 def differences(before: Document, after: Document) -> tuple[FieldChange, ...]:
     """The fields that differ, by path. The result is not empty if the hashes of the documents differ."""
+    from deepdiff import DeepDiff  # noqa: PLC0415 - the import takes as long as the rest of a plan without changes
+
     old, new = _with_sections(before), _with_sections(after)
     found = DeepDiff(
         old,

@@ -1,4 +1,4 @@
-"""A plan as JSON of format 1 (schemas/plan.v1.schema.json): written to a file, and read back.
+"""Reads a plan from a file: JSON of format 1, as `plan_document` writes it.
 
 A plan file is untrusted input: it may have been edited by mistake or on purpose. The structs below describe its form.
 The reader then computes the fingerprint and the fields of each update again, and checks that each `before` has the
@@ -23,41 +23,8 @@ from hookline.escaping import printable
 from hookline.model import Address, FileLocation
 from hookline.plan.diff import differences
 from hookline.plan.plan import Action, Change, Plan, fingerprint
+from hookline.plan.plan_document import FORMAT_VERSION
 from hookline.plan.planner import possible_renames
-
-FORMAT_VERSION = 1
-
-
-def plan_document(plan: Plan) -> dict[str, Any]:
-    """The plan as JSON values. Equal plans give equal documents, with the keys in the same order."""
-    return {
-        "formatVersion": FORMAT_VERSION,
-        "lineage": plan.lineage,
-        "serial": plan.serial,
-        "fingerprint": plan.fingerprint,
-        "changes": [change_document(change) for change in plan.changes],
-        "summary": {
-            **{str(action): plan.count(action) for action in Action},
-            "unchanged": plan.unchanged,
-            "blocked": len(plan.blocked),
-        },
-    }
-
-
-def change_document(change: Change) -> dict[str, Any]:
-    """One change as JSON values, for a plan file and for the history."""
-    return {
-        "address": str(change.address),
-        "action": str(change.action),
-        "source": None if change.source is None else {"file": change.source.file, "line": change.source.line},
-        "before": change.before,
-        "after": change.after,
-        "beforeHash": change.before_hash,
-        "fields": [{"path": field.path, "before": field.before, "after": field.after} for field in change.fields],
-        "blocked": change.blocked,
-        "pending": change.pending,
-    }
-
 
 # A webhook file may be nested 50 deep; a plan adds a few levels.
 MAX_PLAN_DEPTH = 60

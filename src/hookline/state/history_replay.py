@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hookline.canonical import Document, canonical_json, read_webhook
+from hookline.canonical import Document, canonical_document, canonical_json, canonical_text, read_webhook
 from hookline.model import Address, Declared, Desired, FileLocation
 from hookline.state.store import HistoryRecord
 
@@ -47,14 +47,14 @@ def desired_at(records: Iterable[HistoryRecord], serial: int) -> Desired:
 
 def _declared(address: Address, applied: AppliedChange) -> Declared:
     try:
-        webhook = read_webhook(applied.document)
+        webhook, canonical = read_webhook(applied.document), canonical_text(canonical_document(applied.document))
     except (KeyError, TypeError, AttributeError, ValueError) as invalid:
         raise ValueError(
             f"the history entry of serial {applied.serial} has no valid webhook for {address}"
         ) from invalid
     if webhook.address != address:
         raise ValueError(f"the history entry of serial {applied.serial} has {webhook.address} for {address}")
-    return Declared(webhook, FileLocation("history", applied.serial))
+    return Declared(canonical, FileLocation("history", applied.serial))
 
 
 def written_documents(record: HistoryRecord) -> Iterator[tuple[Address, Document | None]]:

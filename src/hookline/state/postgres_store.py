@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
@@ -20,13 +20,15 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from hookline.canonical import canonical_text
 from hookline.errors import HooklineError, Stale, StateUnusable, WrongUse
+from hookline.model import Address, Declared
 from hookline.state import postgres_errors as errors
 from hookline.state import postgres_sql as sql
 from hookline.state.history_chain import next_record
 from hookline.state.postgres_errors import LockHolder, PostgresAddress
-from hookline.state.rows import HistoryRow, history_row, json_text, read_history, read_webhooks
-from hookline.state.store import EMPTY, DocumentWrites, HistoryEntry, HistoryRecord, Snapshot
+from hookline.state.rows import HistoryRow, history_row, read_history, read_webhooks
+from hookline.state.store import EMPTY, NONE_DECLARED, DocumentWrites, HistoryEntry, HistoryRecord, Snapshot
 from hookline.state.store_errors import earlier_build_error, newer_format_error, raise_if_stale
 
 PostgresConnection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
@@ -65,12 +67,12 @@ class PostgresStore:
         self._version_connection: PostgresConnection | None = None
         self._close_version_connection: Callable[[], object] | None = None
 
-    def read(self) -> Snapshot:
+    def read(self, declared: Mapping[Address, Declared] = NONE_DECLARED) -> Snapshot:
         with self._mapped_errors(), closing(self._connect()) as connection, _read_transaction(connection):
             if (found := self._read_version(connection)) is None:
                 return EMPTY
             rows = connection.execute(sql.READ_WEBHOOKS, (self.where.name,)).fetchall()
-            return Snapshot(lineage=found[0], serial=found[1], webhooks=read_webhooks(rows))
+            return Snapshot(lineage=found[0], serial=found[1], webhooks=read_webhooks(rows, declared))
 
     def version(self) -> tuple[str | None, int]:
         """Uses one connection that stays open, because new connections every second would fill the server's log."""
@@ -263,7 +265,7 @@ def _history_rows(connection: PostgresConnection, statement: str, name: str) -> 
 
 def _write_webhooks(connection: PostgresConnection, name: str, serial: int, written: DocumentWrites) -> None:
     deleted = [address for address, document in written.items() if document is None]
-    kept = [(*address, json_text(document)) for address, document in written.items() if document is not None]
+    kept = [(*address, canonical_text(document)) for address, document in written.items() if document is not None]
     if deleted:
         connection.execute(sql.DELETE_WEBHOOKS, (*map(list, zip(*deleted, strict=True)), name))
     if kept:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, cast
 
-from hookline.canonical import canonical_json
-from hookline.model import Address
+from hookline.canonical import canonical_text
+from hookline.model import Address, Declared
 from hookline.state.history_chain import entry_values
-from hookline.state.store import HistoryEntry, HistoryRecord, Stored
+from hookline.state.store import NONE_DECLARED, HistoryEntry, HistoryRecord, Stored
 
 HistoryRow = tuple[int, str, str, str | None, str | None, str, str, str, str | None, str]
 
@@ -18,12 +18,8 @@ HistoryRow = tuple[int, str, str, str | None, str | None, str, str, str, str | N
 def history_row(record: HistoryRecord) -> HistoryRow:
     """The columns of `history`, in their order. Times are UTC, ISO 8601, in milliseconds."""
     entry = record.entry
-    values = entry_values(entry) | {"changes": json_text(entry.changes), "lifted": json_text(entry.lifted)}
+    values = entry_values(entry) | {"changes": canonical_text(entry.changes), "lifted": canonical_text(entry.lifted)}
     return cast(HistoryRow, (record.serial, *values.values(), record.hash))
-
-
-def json_text(value: object) -> str:
-    return canonical_json(value).decode()
 
 
 def read_history(rows: Iterable[HistoryRow]) -> tuple[HistoryRecord, ...]:
@@ -62,15 +58,27 @@ def _is_change(change: object) -> bool:
     return named and all(isinstance(field, dict) and "path" in field for field in change.get("fields", []))
 
 
-def read_webhooks(rows: Iterable[tuple[str, str, str]]) -> dict[Address, Stored]:
-    """Read rows of organization, sandbox and document. Raises ValueError with the address of an unreadable row."""
-    addressed = ((Address.parse(f"{organization}/{sandbox}"), text) for organization, sandbox, text in rows)
-    return {address: _read_row(address, text) for address, text in addressed}
+def read_webhooks(
+    rows: Iterable[tuple[str, str, str]], declared: Mapping[Address, Declared] = NONE_DECLARED
+) -> dict[Address, Stored]:
+    """Read rows of organization, sandbox and document. Raises ValueError with the address of an unreadable row.
+
+    A document that is equal to the `declared` one of its address is not decoded.
+    """
+    webhooks = {}
+    for organization, sandbox, text in rows:
+        address = Address(organization, sandbox)
+        known = declared.get(address)
+        if known is None or known.canonical != text:
+            webhooks[Address.parse(f"{organization}/{sandbox}")] = _read_row(address, text)
+        else:
+            webhooks[address] = Stored(text)
+    return webhooks
 
 
 def _read_row(address: Address, text: str) -> Stored:
     try:
-        stored = Stored(json.loads(text))
+        stored = Stored(text)
         found = stored.webhook.address
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as invalid:
         raise ValueError(f"the document of {address} cannot be read") from invalid

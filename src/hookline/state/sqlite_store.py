@@ -7,9 +7,8 @@ partial one.
 
 from __future__ import annotations
 
-import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
@@ -17,11 +16,12 @@ from pathlib import Path
 from typing import Literal
 
 from hookline.errors import HooklineError, StateUnusable
+from hookline.model import Address, Declared
 from hookline.private_files import create_private_file, require_safe_directories, state_file_exists
 from hookline.state import sqlite_schema as schema
 from hookline.state.history_chain import next_record
-from hookline.state.rows import history_row, json_text, read_history, read_webhooks
-from hookline.state.store import EMPTY, DocumentWrites, HistoryEntry, HistoryRecord, Snapshot
+from hookline.state.rows import history_row, read_history, read_webhooks
+from hookline.state.store import EMPTY, NONE_DECLARED, DocumentWrites, HistoryEntry, HistoryRecord, Snapshot
 from hookline.state.store_errors import (
     damaged_state_error,
     earlier_build_error,
@@ -33,8 +33,6 @@ from hookline.state.store_errors import (
 
 # How long a reader waits for a writer's commit, and a writer for readers. Both hold the file for milliseconds.
 LOCK_PATIENCE = timedelta(seconds=5)
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +49,12 @@ class SqliteStore:
     lock_timeout: timedelta = timedelta(0)
     patience: timedelta = LOCK_PATIENCE
 
-    def read(self) -> Snapshot:
+    def read(self, declared: Mapping[Address, Declared] = NONE_DECLARED) -> Snapshot:
         if not state_file_exists(self.path):
             return EMPTY
         with self._read_transaction("webhooks") as (connection, lineage, serial):
             rows = connection.execute("SELECT organization, sandbox, document FROM webhooks ORDER BY 1, 2")
-            return Snapshot(lineage=lineage, serial=serial, webhooks=read_webhooks(rows))
+            return Snapshot(lineage=lineage, serial=serial, webhooks=read_webhooks(rows, declared))
 
     def version(self) -> tuple[str | None, int]:
         if not state_file_exists(self.path):
@@ -89,8 +87,10 @@ class SqliteStore:
             connection.execute(f"PRAGMA busy_timeout = {int(self.patience / timedelta(milliseconds=1))}")
             connection.execute("COMMIT")
         if copy is not None:
+            import logging  # noqa: PLC0415 - the import takes longer than reading the state of some hundred webhooks
+
             text = "The state %s was migrated to format %d. A copy of the old one is %s."
-            _log.warning(text, self.path, schema.STATE_FORMAT, copy)
+            logging.getLogger(__name__).warning(text, self.path, schema.STATE_FORMAT, copy)
         return snapshot
 
     def _create(self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> Snapshot:
@@ -200,7 +200,7 @@ def _write(connection: sqlite3.Connection, snapshot: Snapshot, written: Document
         if document is None:
             connection.execute("DELETE FROM webhooks WHERE organization = ? AND sandbox = ?", key)
         else:
-            row = (*key, json_text(document), snapshot.serial)
+            row = (*key, snapshot.webhooks[address].canonical, snapshot.serial)
             connection.execute("INSERT OR REPLACE INTO webhooks VALUES (?, ?, ?, ?)", row)
     connection.execute("UPDATE meta SET serial = ?", (snapshot.serial,))
     last = connection.execute("SELECT hash FROM history ORDER BY serial DESC LIMIT 1").fetchone()

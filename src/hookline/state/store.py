@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Protocol, TypeAlias
+from types import MappingProxyType
+from typing import Any, Final, Protocol, TypeAlias
 
-from hookline.canonical import digest, read_webhook
-from hookline.model import Address, Webhook
+from hookline.canonical import Document, canonical_text, digest, read_webhook
+from hookline.model import Address, Declared, Webhook
 
-DocumentWrites: TypeAlias = Mapping[Address, Mapping[str, Any] | None]
+DocumentWrites: TypeAlias = Mapping[Address, Document | None]
 """The canonical documents that a commit writes, by address; None deletes the webhook."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """One applied webhook: its canonical document, and values that are read from it."""
+    """One applied webhook: the text of its canonical document, and values that are read from it when first used."""
 
-    document: Mapping[str, Any]
+    canonical: str
+
+    @classmethod
+    def of(cls, document: Document) -> Stored:
+        return cls(canonical_text(document))
+
+    @cached_property
+    def document(self) -> Document:
+        found: Document = json.loads(self.canonical)
+        return found
 
     @cached_property
     def webhook(self) -> Webhook:
@@ -45,7 +56,9 @@ class Snapshot:
     def after(self, lineage: str, written: DocumentWrites) -> Snapshot:
         """The snapshot of the next serial: this one with `written` applied."""
         webhooks = {address: stored for address, stored in self.webhooks.items() if address not in written}
-        webhooks.update({address: Stored(document) for address, document in written.items() if document is not None})
+        webhooks.update(
+            {address: Stored.of(document) for address, document in written.items() if document is not None}
+        )
         return Snapshot(lineage=lineage, serial=self.serial + 1, webhooks=dict(sorted(webhooks.items())))
 
 
@@ -84,12 +97,18 @@ class HistoryRecord:
     hash: str
 
 
+NONE_DECLARED: Final[Mapping[Address, Declared]] = MappingProxyType({})
+
+
 class StateStore(Protocol):
-    def read(self) -> Snapshot:
+    def read(self, declared: Mapping[Address, Declared] = NONE_DECLARED) -> Snapshot:
         """The current state, EMPTY if there is none. Opens the store read-only and leaves no file behind.
 
         A command calls it once; the relay calls it when `version` has changed. Raises StateUnusable if the state
         exists and cannot be read: it is damaged, an empty file, or written by a newer hookline.
+
+        `declared` has valid webhooks. A stored document with the same text is valid as well, so it is not decoded.
+        Nearly all are the same when a plan is made. The result does not depend on `declared`.
         """
 
     def version(self) -> tuple[str | None, int]:

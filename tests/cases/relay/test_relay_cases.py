@@ -27,7 +27,7 @@ PAYLOAD = Draft202012Validator(json.loads((HERE.parents[2] / "schemas/payload.v1
 
 def fates(case: Path) -> list[dict[str, Any]]:
     options = json.loads((case / "options.json").read_text())
-    stored = [Stored(document) for document in options.pop("webhooks")]
+    stored = [Stored.of(document) for document in options.pop("webhooks")]
     routes = Routes.from_snapshot(
         Snapshot(lineage="case", serial=1, webhooks={each.webhook.address: each for each in stored})
     )

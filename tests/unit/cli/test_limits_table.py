@@ -20,7 +20,7 @@ NOT_LIMITS = {
     "the version of a format, or the mark of a file": {
         *(
             "config.schema_validator.DOCUMENT_VERSION",
-            "plan.plan_file.FORMAT_VERSION",
+            "plan.plan_document.FORMAT_VERSION",
             "state.sqlite_schema.STATE_FORMAT",
         ),
         *("relay.formats.dead_letter_json.ENVELOPE_VERSION", "relay.spool.sqlite.schema.SPOOL_FORMAT"),

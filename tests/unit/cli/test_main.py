@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from hookline.cli.garbage_collection import OBJECTS_PER_COLLECTION
 from hookline.cli.main import COMMANDS, main, program
 from hookline.exit_codes import ExitCode
 
@@ -87,7 +89,8 @@ def test_help_imports_no_command() -> None:
     code = (
         "import sys; from hookline.cli.main import main; main(['--help']);"
         "print([m for m in sys.modules if m.startswith('hookline.cli.') and not m.startswith('hookline.cli.output')"
-        " and m not in ('hookline.cli.main', 'hookline.cli.variables') or m == 'hookline.cli.output.relay_output'"
+        " and m not in ('hookline.cli.main', 'hookline.cli.garbage_collection', 'hookline.cli.variables')"
+        " or m == 'hookline.cli.output.relay_output'"
         " or m in ('httpx', 'jsonschema', 'deepdiff', 'jwt', 'yaml', 'rich', 'msgspec')], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -98,9 +101,26 @@ def test_help_imports_no_command() -> None:
 @pytest.mark.parametrize(
     ("command", "unneeded"),
     [
-        ("validate", ("hookline.relay", "hookline.state", "deepdiff", "jsonschema", "msgspec", "sqlite3")),
+        ("--version", ("difflib", "hookline.model", "importlib.resources", "yaml")),
+        (
+            "validate",
+            ("hookline.relay", "hookline.state", "deepdiff", "jsonschema", "msgspec", "sqlite3", "tempfile"),
+        ),
         ("list", ("hookline.relay.http", "deepdiff", "httpx", "jsonschema", "yaml")),
-        ("plan", ("hookline.relay.http", "cryptography", "httpx", "jsonschema", "rich")),
+        (
+            "plan",
+            (
+                *(
+                    "hookline.provenance",
+                    "hookline.relay.spool.spool",
+                    "asyncio",
+                    "cryptography",
+                    "deepdiff",
+                    "httpx",
+                ),
+                *("jsonschema", "logging", "msgspec", "multiprocessing", "rich", "subprocess"),
+            ),
+        ),
     ],
 )
 def test_commands_import_only_their_libraries(tmp_path: Path, command: str, unneeded: tuple[str, ...]) -> None:
@@ -118,6 +138,18 @@ def test_commands_import_only_their_libraries(tmp_path: Path, command: str, unne
     loaded = set(done.stderr.splitlines()[-1].split())
     assert "hookline.cli.main" in loaded
     assert set() == loaded & set(unneeded)
+
+
+@pytest.mark.parametrize(("command", "objects"), [("plan", OBJECTS_PER_COLLECTION), ("relay", gc.get_threshold()[0])])
+def test_garbage_is_collected_rarely_beside_many_files(command: str, objects: int) -> None:
+    """A command that reads webhook files looks for unused objects after many new ones; a relay as Python does."""
+    code = (
+        "import atexit, gc, sys; from hookline.cli.main import run;"
+        "atexit.register(lambda: print(gc.get_threshold()[0], file=sys.stderr));"
+        f"sys.argv = ['hookline', {command!r}, '--help']; run()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert str(objects) == done.stderr.strip()
 
 
 def test_dead_letters_are_filtered_by_the_words_of_the_contract() -> None:

@@ -69,7 +69,7 @@ def plan_of(prior: Snapshot) -> Plan:
 
 
 def applied(plan: Plan) -> Snapshot:
-    return Snapshot("L", 1, {each.address: Stored(each.after) for each in plan.changes if each.after is not None})
+    return Snapshot("L", 1, {each.address: Stored.of(each.after) for each in plan.changes if each.after is not None})
 
 
 @settings(deadline=None, max_examples=40)
@@ -141,7 +141,7 @@ def test_empty_directory_is_said(
 ) -> None:
     """If webhooks are stored, a missing or empty configuration directory causes a warning beside their deletion."""
     monkeypatch.chdir(tmp_path)
-    config, stored = Path("webhooks"), Snapshot("L", 1, {Address("acme", "prod"): Stored({})})
+    config, stored = Path("webhooks"), Snapshot("L", 1, {Address("acme", "prod"): Stored.of({})})
     require_desired(config, load_desired(config, (), ()), stored)
     assert "warning: the configuration directory webhooks does not exist\n" == capsys.readouterr().err
     config.mkdir()

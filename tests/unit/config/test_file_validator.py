@@ -115,13 +115,13 @@ def test_broken_documents_cost_and_print_a_bounded_amount(monkeypatch: pytest.Mo
     assert MAX_EXPLAINED_DOCUMENTS == explained
     assert MAX_DIAGNOSTICS_PER_CODE_AND_FILE + 1 == len(found.diagnostics)
     assert 8000 == len(found.documents)
-    assert {None} == {document.value for document in found.documents}
+    assert {None} == {document.canonical for document in found.documents}
 
 
 def test_a_valid_document_after_many_broken_ones_is_read() -> None:
     """Beyond the documents that are explained, valid and broken ones are still distinguished."""
     found = validate_file(WebhookFile("all.yaml", b"---\nversion: 1\n" * 300 + VALID + b"---\nversion: 1\n"))
-    assert [300] == [document.index for document in found.documents if document.value is not None]
+    assert [300] == [document.index for document in found.documents if document.canonical is not None]
     assert "101 more documents from here have errors" == found.diagnostics[-1].summary
 
 

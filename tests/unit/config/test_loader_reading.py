@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hookline.cli.main import main
 from hookline.config import loader
 from hookline.config.loader import inspect
 from hookline.errors import HooklineError
@@ -23,12 +24,12 @@ FORKS = pytest.mark.skipif(
 )
 
 
-def write(folder: Path, count: int) -> None:
-    """Webhook files; every fifth is broken in some way, the last is a second one for the first's sandbox."""
-    broken = ["url: http://a.example", "owner: no", "chanels: []", "headers: {X-Api-Key: abc}", "name: [", "x: &a b"]
+def write(folder: Path, count: int, *, broken: bool = True) -> None:
+    """Webhook files. If `broken`, every fifth is broken in some way, and the last is a second one for a sandbox."""
+    faults = ["url: http://a.example", "owner: no", "chanels: []", "headers: {X-Api-Key: abc}", "name: [", "x: &a b"]
     for number in range(count):
-        extra = broken[number // 5 % len(broken)] + "\n" if number % 5 == 0 else ""
-        sandbox = 0 if number == count - 1 else number
+        extra = faults[number // 5 % len(faults)] + "\n" if broken and number % 5 == 0 else ""
+        sandbox = 0 if broken and number == count - 1 else number
         url = "" if extra.startswith("url") else "url: https://hooks.acme.example\n"
         name = "" if extra.startswith("name") else "name: Feedback\n"
         text = f"version: 1\norganization: acme@AdobeOrg\nsandbox: box-{sandbox}\nchannels: [email]\ncampaigns: all\n"
@@ -48,6 +49,27 @@ def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert alone == inspect(Path("webhooks"))
     assert list(alone.desired.webhooks) == sorted(alone.desired.webhooks)
     assert {"HL004", "HL009", "HL012", "HL014", "HL020", "HL045", "HL070"} == {one.code for one in alone.diagnostics}
+
+
+@FORKS
+@pytest.mark.parametrize("command", [("validate",), ("validate", "--format", "json"), ("plan", "--format", "json")])
+@pytest.mark.parametrize("broken", [True, False])
+def test_workers_change_no_byte_of_the_output(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    command: tuple[str, ...],
+    broken: bool,
+) -> None:
+    """One process and several write the same, also about invalid files and two webhooks of one sandbox."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "webhooks", 120, broken=broken)
+    results = []
+    for count in (1, 3):
+        monkeypatch.setattr(loader, "worker_count", lambda _files, count=count: count)
+        results.append((main(list(command)), *capfdbinary.readouterr()))
+    assert results[0] == results[1]
+    assert (5 if broken else 0) == results[0][0]
 
 
 @FORKS
@@ -81,19 +103,25 @@ def test_a_worker_that_dies_is_an_error_with_a_way_out(tmp_path: Path, monkeypat
 
 
 @FORKS
-def test_ctrl_c_stops_all_of_them_quietly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("several", [True, False])
+def test_ctrl_c_stops_all_of_them_quietly(tmp_path: Path, several: bool) -> None:
     """Ctrl-C, which reaches every process of the terminal, ends the run with 130, one word and no traceback."""
+    cores = os.sched_getaffinity(0)
+    several = several and len(cores) > 1
     write(tmp_path / "webhooks", 3000)
     # A shell starts what runs in the background with Ctrl-C ignored, and that is inherited; a handler is not.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.sched_setaffinity(0, cores if several else {min(cores)})
     process = subprocess.Popen(
         [sys.executable, "-m", "hookline", "validate"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     signal.signal(signal.SIGINT, before)
+    os.sched_setaffinity(0, cores)
     with process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        wait_until(lambda: children.read_text().strip())
+        files = Path(f"/proc/{process.pid}/maps")
+        wait_until(lambda: children.read_text().strip() if several else "_yaml" in files.read_text())
         time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=30)

@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from builders import declared
 from hookline.canonical import read_webhook
 from hookline.config.loader import load
-from hookline.model import Address, Declared, Desired, FileLocation
+from hookline.model import Address, Desired
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
-from hookline.plan.plan_file import plan_document, read_plan
+from hookline.plan.plan_document import plan_document
+from hookline.plan.plan_file import read_plan
 from hookline.plan.planner import make_plan
 from hookline.plan.render_markdown import render_markdown
 from hookline.plan.render_text import render_text
@@ -47,7 +49,7 @@ def stored(case: Path) -> Snapshot:
     state = read_json(case / "state.json", None)
     if state is None:
         return EMPTY
-    webhooks = [Stored(document) for document in state["webhooks"]]
+    webhooks = [Stored.of(document) for document in state["webhooks"]]
     return Snapshot(state["lineage"], state["serial"], {each.webhook.address: each for each in webhooks})
 
 
@@ -55,8 +57,10 @@ def desired(case: Path, options: dict[str, Any]) -> Desired:
     if (case / "webhooks").is_dir():
         return load(Path("webhooks"), [Path(path) for path in options.get("paths", [])])
     written = read_json(case / "desired.json", [])
-    declared = [Declared(read_webhook(one["document"]), FileLocation(one["file"], one["line"])) for one in written]
-    return Desired({one.webhook.address: one for one in declared}, options.get("narrowed", False))
+    webhooks = {
+        read_webhook(one["document"]).address: declared(one["document"], one["file"], one["line"]) for one in written
+    }
+    return Desired(webhooks, options.get("narrowed", False))
 
 
 def plan_of(case: Path) -> Plan:

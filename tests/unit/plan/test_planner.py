@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import pytest
 
-from builders import document
-from hookline.canonical import digest, read_webhook
-from hookline.model import Address, Declared, Desired, FileLocation
+from builders import desired, document
+from hookline.canonical import digest
+from hookline.model import Address, FileLocation
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Action, Plan, Rename, fingerprint
 from hookline.plan.planner import make_plan
@@ -18,12 +19,7 @@ from hookline.state.store import EMPTY, Snapshot, Stored
 
 def snapshot(*documents: dict[str, Any], serial: int = 3) -> Snapshot:
     canonical = [{**document, "channels": sorted(document["channels"])} for document in documents]
-    return Snapshot("L", serial, {Address("acme", d["sandbox"]): Stored(d) for d in canonical})
-
-
-def desired(*documents: dict[str, Any], file: str = "webhooks/a.yaml") -> Desired:
-    webhooks = [read_webhook(document) for document in documents]
-    return Desired({webhook.address: Declared(webhook, FileLocation(file, 1)) for webhook in webhooks})
+    return Snapshot("L", serial, {Address("acme", d["sandbox"]): Stored.of(d) for d in canonical})
 
 
 def test_same_webhook_in_another_spelling() -> None:
@@ -31,6 +27,14 @@ def test_same_webhook_in_another_spelling() -> None:
     stored = snapshot(document("prod", channels=["sms", "email"], delivery={"timeout": "1m"}))
     other = document("prod", channels=["email", "sms"], enabled=True, delivery={"timeout": "60s", "concurrency": 16})
     plan = make_plan(stored, desired(other), DeletionLimits())
+    assert (plan.changes, plan.unchanged) == ((), 1)
+
+
+def test_other_spelling_of_the_stored_text() -> None:
+    """A stored document that somebody formatted by hand is unchanged if its content is."""
+    text = json.dumps(document("prod"), indent=2)
+    stored = Snapshot("L", 3, {Address("acme", "prod"): Stored(text)})
+    plan = make_plan(stored, desired(document("prod")), DeletionLimits())
     assert (plan.changes, plan.unchanged) == ((), 1)
 
 

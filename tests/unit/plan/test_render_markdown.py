@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import document
-from hookline.canonical import read_webhook
-from hookline.model import Address, Declared, Desired, FileLocation
+from builders import desired, document
+from hookline.model import Address
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
 from hookline.plan.planner import make_plan
@@ -28,10 +27,9 @@ def address(number: int) -> Address:
 
 
 def plan_of(before: Mapping[int, dict[str, Any]], after: Mapping[int, dict[str, Any]], **options: Any) -> Plan:
-    stored = {address(n): Stored(document(address(n), **changes)) for n, changes in before.items()}
-    webhooks = [read_webhook(document(address(n), **changes)) for n, changes in after.items()]
-    declared = {one.address: Declared(one, FileLocation("webhooks/a.yaml", 1)) for one in webhooks}
-    return make_plan(Snapshot("L", 3, stored), Desired(declared), DeletionLimits(max_deletes=99_999), **options)
+    stored = {address(n): Stored.of(document(address(n), **changes)) for n, changes in before.items()}
+    wanted = desired(*(document(address(n), **changes) for n, changes in after.items()))
+    return make_plan(Snapshot("L", 3, stored), wanted, DeletionLimits(max_deletes=99_999), **options)
 
 
 def test_unchanged_plan_is_an_unchanged_comment() -> None:
@@ -97,9 +95,8 @@ hostile = st.lists(
 @given(names=st.lists(hostile, min_size=1, max_size=6), files=hostile)
 def test_nothing_from_files_leaves_its_fence(names: list[str], files: str) -> None:
     """Outside of the fences there is not a character from a file, and the marker stands in the comment only once."""
-    webhooks = [read_webhook(document(address(n), name=f"N{name}", owner=name)) for n, name in enumerate(names)]
-    declared = {one.address: Declared(one, FileLocation(f"F{files}", 1)) for one in webhooks}
-    plan = make_plan(Snapshot("L", 3, {}), Desired(declared), DeletionLimits())
+    documents = [document(address(n), name=f"N{name}", owner=name) for n, name in enumerate(names)]
+    plan = make_plan(Snapshot("L", 3, {}), desired(*documents, file=f"F{files}"), DeletionLimits())
     outside, fence = [], ""
     for line in render_markdown(plan).split("\n"):
         opened = re.fullmatch(r"(`{3,})diff", line)

@@ -13,7 +13,7 @@ from hookline.canonical import canonical_json
 from hookline.model import Address, Desired
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
-from hookline.plan.plan_file import change_document
+from hookline.plan.plan_document import change_document
 from hookline.plan.planner import make_plan
 from hookline.state.drift import Drift, DriftedField, DriftedWebhook, DriftKind, find_drift
 from hookline.state.history_chain import entry_hash, genesis_hash

@@ -215,7 +215,7 @@ def _apply_files(
     store: StateStore, request: _Request, paths: tuple[Path, ...], targets: tuple[Address, ...]
 ) -> Snapshot | None:
     desired = load_desired(request.config, paths, targets)
-    stored = store.read()
+    stored = store.read(desired.webhooks)
     require_desired(request.config, desired, stored)
     plan = make_plan(stored, desired, request.deletion_limits, read_pending(request.spool))
     plan = with_folder_notes(plan, desired, stored, store, request.config)

@@ -83,7 +83,7 @@ def plan_command(
     refuse_outputs(outputs, out)
     desired = load_desired(config, paths, target)
     store = open_state(state)
-    stored = store.read()
+    stored = store.read(desired.webhooks)
     require_desired(config, desired, stored)
     plan = make_plan(stored, desired, deletion_limits, read_pending(spool))
     plan = with_folder_notes(plan, desired, stored, store, config)

@@ -17,7 +17,7 @@ from hookline.cli.output.output_file import STREAM, is_standard_output, open_out
 from hookline.errors import WrongUse
 from hookline.escaping import visible_json
 from hookline.plan.plan import Plan
-from hookline.plan.plan_file import plan_document
+from hookline.plan.plan_document import plan_document
 from hookline.plan.render_markdown import render_markdown
 from hookline.plan.render_text import Tone, render_text
 

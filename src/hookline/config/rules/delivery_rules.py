@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -35,22 +35,23 @@ DURATION_RANGES: dict[DocumentPath, tuple[timedelta, timedelta]] = {
 
 def check_delivery(document: Any) -> Iterator[RuleFinding]:
     """Checks `delivery`, and the range of every duration of a document."""
+    durations = {path: _duration_at(document, path) for path in DURATION_RANGES}
     for path, (minimum, maximum) in DURATION_RANGES.items():
-        duration = _duration_at(document, path)
+        duration = durations[path]
         if duration is not None and not minimum <= duration <= maximum:
             problem = f"must be from {format_duration(minimum)} to {format_duration(maximum)}"
             problem += f", found {quote(text_at(document, *path))}"
             hint = "write a duration such as 100ms, 10s, 5m, 24h or 3d"
             yield finding_at(path, error_codes.OUT_OF_RANGE, problem, hint)
-    yield from _check_order(document)
+    yield from _check_order(mapping_at(document, *_RETRY), durations)
     yield from _check_pair(document)
 
 
-def _check_order(document: Any) -> Iterator[RuleFinding]:
-    written = mapping_at(document, *_RETRY)
+def _check_order(
+    written: Mapping[str, Any], durations: Mapping[DocumentPath, timedelta | None]
+) -> Iterator[RuleFinding]:
     delays = {
-        name: _duration_at(document, (*_RETRY, name)) if name in written else default
-        for name, default in _RETRY_DEFAULTS.items()
+        name: durations[*_RETRY, name] if name in written else default for name, default in _RETRY_DEFAULTS.items()
     }
     for smaller, larger in (("initialDelay", "maxDelay"), ("maxDelay", "maxAge")):
         low, high = delays[smaller], delays[larger]

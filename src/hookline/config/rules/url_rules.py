@@ -54,6 +54,8 @@ def query_names(query: str) -> list[str]:
 
 
 def _check_query(query: str, added: Any) -> Iterator[RuleFinding]:
+    if not query:
+        return
     secret = False
     for name in query_names(query):
         if looks_secret_parameter(name):

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from hookline.errors import WrongUse
-from hookline.relay.spool.admin import (
-    DeadLetterImport,
-    DeadLetterStore,
-    DryRunSpool,
-    SpoolStatistics,
-    TraceSearch,
-    WebhookControl,
-)
-from hookline.relay.spool.spool import Spool, StatusPublisher
+from hookline.errors import SpoolUnusable, WrongUse
+from hookline.paths import name_is_taken
 from hookline.storage_location import address_scheme
+
+if TYPE_CHECKING:  # a command that only checks a location, or finds no spool there, loads no store
+    from hookline.relay.spool.admin import (
+        DeadLetterImport,
+        DeadLetterStore,
+        DryRunSpool,
+        SpoolStatistics,
+        TraceSearch,
+        WebhookControl,
+    )
+    from hookline.relay.spool.spool import Spool, StatusPublisher
 
 
 class SpoolStore(Protocol):
@@ -75,6 +78,14 @@ def spool_store(location: str | Path) -> SpoolStore:
     """The store at a `--spool` location. Raises WrongUse like `require_spool_location`."""
     text = str(location)
     return STORES[_scheme(text)](text)
+
+
+def is_missing_directory(location: str) -> bool:
+    """Whether the location is a directory that does not exist, so that no store needs to be loaded.
+
+    Raises WrongUse like `require_spool_location`, and SpoolUnusable if the location cannot be examined.
+    """
+    return _scheme(location) == DIRECTORY_SCHEME and not name_is_taken(location, error=SpoolUnusable)
 
 
 def spool_place(store: SpoolStore) -> str:
