@@ -306,9 +306,12 @@ class SqliteSpool:
         return True
 
     def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:
-        with self._transaction():
+        changes = self._connection.total_changes
+        with self._transaction(synced=False):  # if a power cut loses it, the same rows are removed again
             remove_oldest_positions(self._connection)
-            return settle.remove_expired(self._connection, now=now, keep=keep, limit=limit)
+            more = settle.remove_expired(self._connection, now=now, keep=keep, limit=limit)
+        self._unsynced |= self._connection.total_changes != changes
+        return more
 
     def tally(self) -> dict[str, int]:
         with map_damage(self._path):
