@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 
 from bench_lab import ORGANIZATION, event, machine, table
@@ -39,6 +37,7 @@ from hookline.relay.spool.spool import (
 )
 from hookline.relay.spool.sqlite.database import DATABASE_FILE
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
+from results import Results, slug
 
 LINES_PER_BATCH: Final = 500
 ADDRESS: Final = Address(ORGANIZATION, "prod")
@@ -122,26 +121,28 @@ def maintain(spool: SqliteSpool, first: int) -> Seconds:
     return seconds
 
 
-def measure(directory: Path, events: int, waiting: int, group: int) -> dict[str, float]:
-    """The figures by name; the unit is the end of the name."""
+def measure(directory: Path, events: int, waiting: int, group: int) -> Results:
+    results = Results(benchmark="spool", parameters={"events": events, "waiting": waiting, "group": group})
     spool = SqliteSpool(directory, since="now")
     try:
         seconds, written = deliver(spool, events, waiting, group)
     finally:
         spool.close()
-    figures = {f"{stage}, µs/event": sum(calls) / events * 1e6 for stage, calls in seconds.items()}
-    figures["together, µs/event"] = sum(figures.values())
-    figures["written, bytes/event"] = written / events
-    figures["database, bytes/event"] = (directory / DATABASE_FILE).stat().st_size / events
+    costs = {stage: sum(calls) / events * 1e6 for stage, calls in seconds.items()}
+    for stage, cost in costs.items():
+        results.add(stage, f"{stage} an event", "µs", [cost])
+    results.add("together", "together", "µs", [sum(costs.values())])
+    results.add("written", "written for an event", "bytes", [written / events])
+    kept = (directory / DATABASE_FILE).stat().st_size / events
+    results.add("kept", "database for a delivered event", "bytes", [kept])
     spool = SqliteSpool(directory, since="now")
     try:
         maintenance = maintain(spool, events)
     finally:
         spool.close()
     for stage, calls in maintenance.items():
-        figures[f"{stage}, median ms"] = median(calls) * 1e3
-        figures[f"{stage}, longest ms"] = max(calls) * 1e3
-    return figures
+        results.add(slug(stage), stage, "ms", (call * 1e3 for call in calls))
+    return results
 
 
 def main() -> None:
@@ -149,15 +150,14 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=50_000)
     parser.add_argument("--waiting", type=int, default=1500, help="deliveries that stay pending")
     parser.add_argument("--group", type=int, default=64, help="outcomes of one transaction")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
-    arguments = parser.parse_args()
-    events, waiting, group = arguments.events, arguments.waiting, arguments.group
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw data to this file")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hookline-benchmark-") as name:
-        figures = measure(Path(name) / "spool", events, waiting, group)
-    print(f"{events} events of 662 bytes, {waiting} pending, groups of {group}; {machine()}")
-    print(table(("", "figure"), [(label, f"{figure:,.1f}") for label, figure in figures.items()]))
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(figures, ensure_ascii=False, indent=1))
+        results = measure(Path(name) / "spool", given.events, given.waiting, given.group)
+    print(f"{given.events} events of 662 bytes, {given.waiting} pending, groups of {given.group}; {machine()}")
+    lines = [(row.title, f"{row.value:,.1f} {row.unit}", f"{max(row.rounds):,.1f}") for row in results.rows]
+    print(table(("", "median", "longest"), lines))
+    results.write(given.json)
 
 
 if __name__ == "__main__":
