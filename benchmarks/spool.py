@@ -12,7 +12,6 @@ from the write-ahead log into the database. The file size is that of the databas
 from __future__ import annotations
 
 import argparse
-import hashlib
 import tempfile
 import time
 from collections import deque
@@ -25,7 +24,7 @@ from hookline.model import Address
 from hookline.relay.delivery.dead_lettering import DEAD_LETTER_CHUNK
 from hookline.relay.delivery.dispatcher import CLEANUP_ROWS
 from hookline.relay.delivery_record import Delivery
-from hookline.relay.ids import delivery_id
+from hookline.relay.ids import WebhookIds
 from hookline.relay.spool.spool import (
     DequeueRequest,
     IngestBatch,
@@ -41,6 +40,7 @@ from results import Results, slug
 
 LINES_PER_BATCH: Final = 500
 ADDRESS: Final = Address(ORGANIZATION, "prod")
+IDS: Final = WebhookIds(str(ADDRESS).encode())
 SOURCE: Final = "/var/log/provider/events.ndjson"
 NOW: Final = 1_800_000_000.0
 FOREVER: Final = Retention(1e9, 10**9)
@@ -64,11 +64,10 @@ def batches(first: int, events: int) -> Iterator[IngestBatch]:
 
 def delivery(number: int) -> Delivery:
     """Each event has a message of its own."""
-    body, request_id = event(number).rstrip(), f"req-{number:024}"
-    key = int.from_bytes(hashlib.blake2b(b"%d" % number, digest_size=8).digest(), "big", signed=True)
+    body, request_id, execution_id = event(number).rstrip(), f"req-{number:024}", f"HUMA-{number:08}"
     return Delivery(
-        id=delivery_id(str(ADDRESS).encode(), body, request_id), address=ADDRESS, order_key=key, body=body,
-        request_id=request_id, channel="email", status="bounce", execution_id=f"HUMA-{number:08}",
+        id=IDS.delivery_id(body, request_id), address=ADDRESS, order_key=IDS.order_key(execution_id, ""), body=body,
+        request_id=request_id, channel="email", status="bounce", execution_id=execution_id,
     )  # fmt: skip
 
 

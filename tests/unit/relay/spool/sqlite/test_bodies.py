@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from builders import ACME, delivery, settlement
 from contract.spool_stores import DAY, fresh, put
 from hookline.errors import SpoolUnusable
-from hookline.relay.ids import delivery_id
+from hookline.relay.ids import WebhookIds
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.spool import Retention, State
 from hookline.relay.spool.sqlite.bodies import _runs
@@ -107,8 +107,9 @@ def test_the_pages_of_removed_payloads_are_used_again(spool: SqliteSpool, tmp_pa
 
 def test_a_lost_payload_is_damage(tmp_path: Path) -> None:
     """The relay and `dead list` refuse a delivery without payload. Recovery saves the others, and drops no record."""
+    ids = WebhookIds(b"acme")
     with closing(SqliteSpool(tmp_path / "spool", since="now")) as spool:
-        put(spool, *(delivery(name, id=delivery_id(b"acme", b"", f"request-{name}")) for name in "abc"))
+        put(spool, *(delivery(name, id=ids.delivery_id(b"", f"request-{name}")) for name in "abc"))
         items = fresh(spool)
         spool.settle([settlement(items[0]), settlement(items[1], State.DEAD, reason="x")], now=1.0)
         execute(tmp_path, "DELETE FROM body")
