@@ -9,8 +9,10 @@ import inspect
 import os
 import random
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -34,6 +36,7 @@ from contract.spool_stores import LOCATIONS
 from hookline.relay.spool import admin
 from hookline.relay.spool import spool as ports
 from hookline.relay.spool.factory import SpoolStore, spool_store
+from spool_payloads import payload_problem
 
 SEEDS = 4
 SOAK_SEEDS = 60
@@ -58,10 +61,18 @@ def new_machine(kind: str, store: SpoolStore, tmp_path: Path) -> Callable[[], Sp
     def create() -> SpoolMachine:
         directory = tmp_path / str(next(names))
         directory.mkdir()
-        remove = partial(shutil.rmtree, directory, ignore_errors=True)
-        return SpoolMachine(spool_store(LOCATIONS[kind](directory)), remove=remove)
+        return SpoolMachine(spool_store(LOCATIONS[kind](directory)), remove=partial(check_and_remove, directory))
 
     return create
+
+
+def check_and_remove(directory: Path) -> None:
+    """Remove a store. The ports do not show a payload that an embedded spool keeps too long."""
+    database = directory / "spool" / "spool.db"
+    if database.exists():
+        with closing(sqlite3.connect(database)) as connection:
+            assert payload_problem(connection) is None
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def run(machine: Callable[[], SpoolMachine], seeds: Iterable[int], chosen: settings = SETTINGS) -> None:

@@ -21,9 +21,11 @@ from hookline.relay.sources.source import Position
 from hookline.relay.spool.spool import DequeueRequest, State
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.storage_access import StorageAccess
+from spool_payloads import payload_problem
 
 _TABLES: Final = {
     "delivery": "seq", "rejected": "n", "webhook": "n", "tally": "name", "position": "key, device, inode",
+    "body": "seq",
 }  # fmt: skip
 _MANY: Final = 10_000
 RESERVE_BYTES: Final = 4096  # each image that is opened reserves disk space
@@ -104,10 +106,11 @@ class Examiner:
         with closing(sqlite3.connect(self._directory / "spool.db", isolation_level=None)) as connection:
             sound = connection.execute("PRAGMA integrity_check").fetchall()
             foreign = connection.execute("PRAGMA foreign_key_check").fetchall()
-            rows = _read(connection)
+            rows, payloads = _read(connection), payload_problem(connection)
         view = _open_and_close(self._directory)
         violations = [
             *(f"the database is sound: {found}" for found in (sound, foreign) if found not in ([("ok",)], [])),
+            *([f"payloads are those of pending and dead deliveries: {payloads}"] if payloads else []),
             *_positions_cover_their_rows(rows, self._script),
             *_account_adds_up(rows, view.tally, self._script),
             *_order_is_kept(rows, view.sendable),

@@ -208,7 +208,7 @@ class Workload:
 
     def _clean_up(self) -> None:
         def clean_up() -> None:
-            with self._call("clean_up"):
+            with self._call("clean_up", Promise.NOTHING):
                 self._spool.clean_up(now=self._now, keep=_RETENTION, limit=self._random.choice((3, 50)))
 
         self._removing(clean_up)

@@ -18,6 +18,7 @@ from hookline.relay.delivery.lane import Lane
 from hookline.relay.spool.spool import State
 from hookline.relay.spool.sqlite.database import DATABASE_FILE
 from simulation.events import SimulatedEvent, number_of
+from spool_payloads import payload_problem
 
 _ELIGIBLE: Final = (
     "SELECT 1 FROM delivery d JOIN webhook w ON w.n = d.webhook"
@@ -44,9 +45,9 @@ class SpoolView:
         self._connection = connection
 
     def problem(self) -> str | None:
-        """The finding of SQLite's integrity check; None if the file is intact."""
+        """The finding of SQLite's integrity check, or about payloads; None if the file is intact."""
         text: str = self._connection.execute("PRAGMA integrity_check").fetchone()[0]
-        return None if text == "ok" else text
+        return payload_problem(self._connection) if text == "ok" else text
 
     def tally(self) -> dict[str, int]:
         """The counters of the spool, by name."""

@@ -25,6 +25,7 @@ NOT_LIMITS = {
         ),
         *("relay.formats.dead_letter_json.ENVELOPE_VERSION", "relay.spool.sqlite.schema.SPOOL_FORMAT"),
         *("relay.spool.sqlite.schema.SPOOL_APPLICATION_ID", "relay.spool.sqlite.schema.EARLIER_SPOOL_APPLICATION_ID"),
+        "relay.spool.sqlite.schema.EARLIER_SPOOL_FORMAT",
         *("state.sqlite_schema.STATE_APPLICATION_ID", "state.sqlite_schema.EARLIER_STATE_APPLICATION_ID"),
         "state.postgres_sql.POSTGRES_FORMAT",
     },

@@ -2,10 +2,11 @@
 
 Every call is one transaction. It is durable when the call returns. The results that `settle` records are an
 exception: the disk has them half a second after the latest synced results at the latest, with the next
-`changed_by_others`, or with `close`. The relay makes all calls from one thread. When the disk is full or another
-process keeps the spool locked, a call that writes changes nothing and raises SpoolStalled; the relay repeats the
-call. Any call raises SpoolUnusable when the spool is damaged. Times are Unix seconds. `limit` is the largest number
-of results or changes. Each port has a suite in tests/contract/, and every registered store (factory.py) runs it.
+`changed_by_others`, or with `close`. So are the removals of `clean_up`. The relay makes all calls from one thread.
+When the disk is full or another process keeps the spool locked, a call that writes changes nothing and raises
+SpoolStalled; the relay repeats the call. Any call raises SpoolUnusable when the spool is damaged. Times are Unix
+seconds. `limit` is the largest number of results or changes. Each port has a suite in tests/contract/, and every
+registered store (factory.py) runs it.
 """
 
 from __future__ import annotations
@@ -303,8 +304,8 @@ class MaintenanceSpool(Protocol):
 
     def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:
         """Remove up to `limit` records, dead letters and rejected lines whose retention is over: of each kind the
-        oldest, and of dead letters the oldest of some webhooks. Called every ten seconds, and again at once while it
-        returns True: more may remain."""
+        oldest, and of dead letters the oldest of some webhooks. Called every ten seconds, and again after some other
+        work while it returns True: more may remain."""
 
     def tally(self) -> dict[str, int]:
         """The counts of the spool's whole life: ``read``, ``replayed``, ``delivered``, ``skipped:REASON``,

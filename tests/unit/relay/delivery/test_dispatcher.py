@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,6 +20,7 @@ from hookline.relay.clock import RelayClock
 from hookline.relay.delivery import dead_lettering, dispatcher, prefetch
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import Counters
+from hookline.relay.delivery.dead_lettering import DeadLettering
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.endpoint_state import EndpointStateWriter
 from hookline.relay.delivery.lane import Lane
@@ -123,7 +124,12 @@ class Desk:
 
 @asynccontextmanager
 async def working(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
-    desk = Desk(directory, monkeypatch)
+    async with run(Desk(directory, monkeypatch)) as desk:
+        yield desk
+
+
+@asynccontextmanager
+async def run(desk: Desk) -> AsyncIterator[Desk]:
     running = asyncio.create_task(desk.dispatcher.run())
     try:
         yield desk
@@ -172,6 +178,51 @@ async def test_retry_now_ends_the_dead_lettering(desk: Desk) -> None:
     tally = await desk.until(lambda tally: tally["pending"] == 0)
     assert tally["delivered"] == len(endpoint.accepted) > 0
     assert 2_000 == tally["delivered"] + tally["dead"]
+
+
+async def test_clean_up_continues_between_other_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chunks of a long removal follow in the next rounds, and do not wait for the next housekeeping."""
+    monkeypatch.setattr(dispatcher, "CLEANUP_ROWS", 10)
+    monkeypatch.setattr(dispatcher, "HOUSEKEEPING_SECONDS", 3600.0)
+    with closing(SqliteSpool(tmp_path / "spool", since="now")) as spool:
+        spool.enqueue(ingest_batch(*(delivery(str(n)) for n in range(95))), now=1.0, dedupe_window=DAY)
+        ((items, _),) = spool.dequeue_new([DequeueRequest(ADDRESS, 0, 95, True)])
+        spool.settle([settlement(item) for item in items], now=1.0)
+    async with working(tmp_path, monkeypatch) as desk:
+        await desk.until(lambda tally: tally["records"] == 0)
+
+
+async def test_expiry_continues_between_other_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So do the chunks of a backlog that is too old."""
+    monkeypatch.setattr(dead_lettering, "DEAD_LETTER_CHUNK", 10)
+    monkeypatch.setattr(dispatcher, "HOUSEKEEPING_SECONDS", 3600.0)
+    with closing(SqliteSpool(tmp_path / "spool", since="now")) as spool:
+        spool.enqueue(ingest_batch(*(delivery(str(n)) for n in range(95))), now=1.0, dedupe_window=DAY)
+        spool.save_endpoint_state(ADDRESS, gone_reason=None, gone_configuration=None, not_before=time.time() + DAY)
+    desk = Desk(tmp_path, monkeypatch)
+    desk.add_lane(Scripted(accepts))
+    async with run(desk):
+        tally = await desk.until(lambda tally: tally["pending"] == 0)
+    assert 95 == tally["dead"]
+
+
+async def test_dead_letters_of_many_webhooks_are_one_chunk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many webhooks are gone, other work runs after one chunk, and all of them have their turn."""
+    monkeypatch.setattr(dead_lettering, "ROWS_PER_TRANSACTION", 5)
+    addresses = [Address("acme", f"s{n}") for n in range(30)]
+    intake = ingest_batch(*(delivery(f"{one}-{n}", address=one) for one in addresses for n in range(7)))
+    await desk.thread.run(desk.spool.enqueue, intake, now=time.time(), dedupe_window=DAY)
+    log = Log(desk.log.append, level="info", format="text", clock=lambda: 0.0)
+    lettering = DeadLettering({}, desk.thread, clock=desk.clock, log=log, counters=Counters())
+    for address in addresses:
+        lettering.dead_letter_pending(address, "deleted")
+    chunks = []
+    while lettering.pending:
+        before = desk.spool.tally().get("dead", 0)
+        await lettering.write_dead_letters()
+        chunks.append(desk.spool.tally()["dead"] - before)
+    assert 210 == sum(chunks)
+    assert dead_lettering.DEAD_LETTER_CHUNK == max(chunks)
 
 
 async def test_a_lane_without_retries_costs_no_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from hookline.relay.spool.sqlite.lock import SpoolLock
 from hookline.relay.spool.sqlite.permissions import map_os_errors, require_private
 from hookline.relay.spool.sqlite.schema import (
     EARLIER_SPOOL_APPLICATION_ID,
+    EARLIER_SPOOL_FORMAT,
     PAGE_BYTES,
     SPOOL_APPLICATION_ID,
     SPOOL_FORMAT,
@@ -28,6 +29,7 @@ from hookline.relay.spool.sqlite.schema import (
 from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 
 DATABASE_FILE = "spool.db"
+_EARLIER: Final = (SPOOL_APPLICATION_ID, EARLIER_SPOOL_FORMAT)
 BUSY_SECONDS = 30.0
 # The number of pages in the write-ahead log at which SQLite moves them into the database: 16 MiB. A page that many
 # transactions have changed is moved once.
@@ -145,7 +147,7 @@ def read_format(connection: sqlite3.Connection, path: Path) -> int:
 
 def check_format(application: int, version: int, path: Path) -> None:
     """Raises SpoolUnusable for a newer format, for the database of an earlier build, and for any other file."""
-    if application == EARLIER_SPOOL_APPLICATION_ID:
+    if application == EARLIER_SPOOL_APPLICATION_ID or (application, version) == _EARLIER:
         raise SpoolUnusable(
             f"the spool {path.parent} was written by an earlier build of hookline, whose format is not supported",
             hint="deliver its backlog with that build (`hookline relay --drain`), then name a new spool with --spool",
@@ -242,7 +244,7 @@ def sync_log(path: Path, access: StorageAccess) -> None:
 
 def _unusable(error: sqlite3.DatabaseError | UnicodeDecodeError, path: Path) -> SpoolUnusable:
     if isinstance(error, UnicodeDecodeError):
-        return _damaged(path, "a text is not UTF-8")
+        return damaged(path, "a text is not UTF-8")
     # The low byte of the code is the kind of fault; the other bytes are details.
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL:
@@ -254,7 +256,7 @@ def _unusable(error: sqlite3.DatabaseError | UnicodeDecodeError, path: Path) -> 
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_IOERR if not is_any_descriptor_left():
             return no_descriptor(path)
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return _damaged(path, str(error))
+            return damaged(path, str(error))
         case _:
             return SpoolUnusable(
                 f"the spool's database {path} cannot be used: {error}",
@@ -269,7 +271,7 @@ def no_descriptor(path: Path) -> SpoolStalled:
     )
 
 
-def _damaged(path: Path, detail: str) -> SpoolUnusable:
+def damaged(path: Path, detail: str) -> SpoolUnusable:
     return SpoolUnusable(
         f"the spool's database {path} is damaged: {detail}",
         hint=f"`hookline spool recover {path.parent} NEW` saves the readable rows in a new spool",

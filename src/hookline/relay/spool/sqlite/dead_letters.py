@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 from hookline.model import Address
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, add_replay, execution_id_of
 from hookline.relay.spool.admin import NO_LETTERS, Count, Filter, OnProgress
-from hookline.relay.spool.sqlite.database import OpenSpool, map_damage, named_rows, transaction
+from hookline.relay.spool.sqlite.bodies import BODY, remove_bodies, store_bodies
+from hookline.relay.spool.sqlite.database import OpenSpool, damaged, map_damage, named_rows, transaction
 from hookline.relay.spool.sqlite.dead_letter_query import DeadLetterQuery, PageKey
 from hookline.relay.spool.sqlite.enqueue import add_to_tally, store_lines
 from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
@@ -21,9 +22,9 @@ DEAD_LETTERS_PER_CHUNK: Final = 1000
 # The pause between two chunks lets a running relay lock the database: it tries at least every 100 ms.
 PAUSE_SECONDS: Final = 0.01
 
-_DELIVERY: Final = """
+_DELIVERY: Final = f"""
 SELECT w.organization, w.sandbox, d.id, d.settled AS at, d.reason, d.http, d.attempts, d.history, d.request_id,
-  d.channel, d.status, d.event_time, d.detail, d.source, d.line, d.body
+  d.channel, d.status, d.event_time, d.detail, d.source, d.line, {BODY}
 FROM delivery d JOIN webhook w ON w.n = d.webhook WHERE d.seq = ? AND d.state = 2
 """
 _LINE: Final = f"SELECT {', '.join(DeadLine.__struct_fields__)} FROM rejected WHERE n = ? AND replayed = 0"
@@ -35,9 +36,7 @@ UPDATE delivery SET state = 0, due = ?, since = ?, settled = NULL, tries = 0, re
 WHERE seq = ?
 """
 _REPLAY_LINE: Final = "UPDATE rejected SET replayed = 1 WHERE n = ? AND replayed = 0 AND length = length(data)"
-_DISCARD: Final = (
-    "UPDATE delivery SET state = 3, body = NULL, settled = ? WHERE seq = ? AND state = 2 AND settled = ?"
-)
+_DISCARD: Final = "UPDATE delivery SET state = 3, settled = ? WHERE seq = ? AND state = 2 AND settled = ?"
 _DISCARD_LINE: Final = "DELETE FROM rejected WHERE n = ? AND replayed = 0"
 # The latest delivery of an earlier replay with a rate that was not attempted since: retries have tries, probes are
 # due at once.
@@ -46,8 +45,8 @@ SELECT due FROM delivery WHERE state = 0 AND webhook = ? AND due > ? AND tries =
 """
 _IMPORT: Final = """
 INSERT INTO delivery (seq, id, webhook, state, attempts, since, settled, request_id, channel, status, event_time,
-  source, line, reason, http, detail, history, body, execution_id)
-VALUES (?, ?, ?, 2, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  source, line, reason, http, detail, history, execution_id)
+VALUES (?, ?, ?, 2, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
 _MAX_IMPORTED: Final = 2**32  # the seqs of one import
@@ -103,7 +102,11 @@ class SqliteDeadLetters(OpenSpool):
     def _delivery(self, seq: int) -> DeadDelivery | None:
         with map_damage(self._path):
             row = next(named_rows(self._connection.execute(_DELIVERY, (seq,))), None)
-        return DeadDelivery(webhook=Address(row.pop("organization"), row.pop("sandbox")), **row) if row else None
+        if row is None:
+            return None
+        if row["body"] is None:
+            raise damaged(self._path, "a dead letter has no payload")
+        return DeadDelivery(webhook=Address(row.pop("organization"), row.pop("sandbox")), **row)
 
     def _line(self, n: int) -> DeadLine | None:
         with map_damage(self._path):
@@ -129,6 +132,7 @@ class SqliteDeadLetters(OpenSpool):
     def discard(self, chosen: Filter, *, now: float, on_progress: OnProgress | None = None) -> Count:
         def discard_page(_webhook: int, page: Sequence[PageKey]) -> int:
             discarded = self._connection.executemany(_DISCARD, [(now, key.seq, key.settled) for key in page]).rowcount
+            remove_bodies(self._connection, [key.seq for key in page], all_settled=discarded == len(page))
             add_to_tally(self._connection, [("records", discarded)])
             return discarded
 
@@ -209,10 +213,12 @@ class SqliteDeadLetterImport(OpenSpool):
         rows = [
             (seq, one.id, numbers[one.webhook], one.attempts, one.at, one.at, one.request_id, one.channel,
              one.status, one.event_time, one.source, one.line, one.reason, one.http, one.detail, one.history,
-             one.body, execution_id_of(one.body))
+             execution_id_of(one.body))
             for seq, one in enumerate(letters, first)
         ]  # fmt: skip
         inserted = self._connection.executemany(_IMPORT, rows).rowcount
+        new = [(seq, one.body) for seq, one in enumerate(letters, first)]
+        store_bodies(self._connection, new, all_stored=inserted == len(rows))
         if inserted:  # these seqs are used
             self._next = first + len(letters)
         return inserted

@@ -23,6 +23,7 @@ from hookline.relay.delivery_record import parse_history
 from hookline.relay.ids import request_prefix
 from hookline.relay.spool.admin import MIN_TRACE_ID_DIGITS, Trace, TracedDelivery, TracedLine
 from hookline.relay.spool.spool import State
+from hookline.relay.spool.sqlite.bodies import BODY
 from hookline.relay.spool.sqlite.database import create_if_missing, named_rows, reading, spool_exists
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetterImport, SqliteDeadLetters
 from hookline.relay.spool.sqlite.lock import holder_of
@@ -38,11 +39,11 @@ MAX_TRACED_DELIVERIES: Final = 1000
 MAX_TRACED_LINES: Final = 20
 # Rejected lines have no index by their contents: the search reads at most this many of the newest.
 MAX_LINES_SEARCHED: Final = 100_000
-_SELECT: Final = """
+_SELECT: Final = f"""
 SELECT d.seq, d.order_key, lower(hex(d.id)) AS id, w.organization || '/' || w.sandbox AS webhook, d.channel, d.status,
   d.detail, d.request_id, d.source, d.line, d.since + w.held_seconds AS read,
   w.held_seconds = 0 AND w.held_since IS NULL AS exact, d.event_time, d.state, d.attempts, d.due, d.settled, d.reason,
-  d.http, d.history, d.body, w.disabled, w.paused, w.not_before
+  d.http, d.history, {BODY}, w.disabled, w.paused, w.not_before
 FROM delivery d JOIN webhook w ON w.n = d.webhook
 """
 _BY_ID: Final = f"{_SELECT} WHERE d.id BETWEEN ? AND ? ORDER BY d.seq LIMIT {MAX_TRACED_DELIVERIES}"

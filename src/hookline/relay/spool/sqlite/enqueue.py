@@ -8,26 +8,27 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from hookline.relay.spool.spool import RejectedLine
+from hookline.relay.spool.sqlite.bodies import store_bodies
 
 # The row of a delivery: seq, id, webhook, order key, since, request id, channel, status, event time, source, line,
-# detail, body, execution id.
+# detail, execution id, body.
 DeliveryRow = tuple[
-    int, bytes, int, int | None, float, str, str, str, str | None, str, int, str | None, bytes, str | None
+    int, bytes, int, int | None, float, str, str, str, str | None, str, int, str | None, str | None, bytes
 ]
 # The row of a rejected line: at, source, line, part, reason, length, sha256, data.
 LineRow = tuple[float, str, int, int, str, int, bytes, bytes]
 
 _INSERT: Final = """
 INSERT INTO delivery
-  (seq, id, webhook, order_key, since, request_id, channel, status, event_time, source, line, detail, body,
+  (seq, id, webhook, order_key, since, request_id, channel, status, event_time, source, line, detail,
    execution_id)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
 # A known id that may be sent again. It keeps its history and its count of attempts.
 _REVIVE: Final = """
 UPDATE delivery SET seq = ?, webhook = ?, state = 0, due = NULL, order_key = ?, tries = 0, refusals = 0, since = ?,
-  settled = NULL, source = ?, line = ?, reason = NULL, http = NULL, detail = ?, body = ?
+  settled = NULL, source = ?, line = ?, reason = NULL, http = NULL, detail = ?
 WHERE id = ? AND state IN (1, 3) AND settled <= ?
 """
 _INSERT_LINE: Final = """
@@ -41,17 +42,19 @@ _COUNT: Final = "INSERT INTO tally VALUES (?, ?) ON CONFLICT (name) DO UPDATE SE
 def store(connection: sqlite3.Connection, rows: Sequence[DeliveryRow], horizon: float) -> int:
     """Insert new deliveries, and revive those that were settled up to `horizon` (Unix seconds). Returns their number:
     the other rows are duplicates."""
-    stored = connection.executemany(_INSERT, rows).rowcount
-    if stored == len(rows):
-        return stored
-    revived = connection.executemany(_REVIVE, [_revival(row, horizon) for row in rows]).rowcount
-    add_to_tally(connection, [("records", -revived)])
-    return stored + revived
+    stored = connection.executemany(_INSERT, [row[:-1] for row in rows]).rowcount
+    all_stored = stored == len(rows)
+    if not all_stored:
+        revived = connection.executemany(_REVIVE, [_revival(row, horizon) for row in rows]).rowcount
+        add_to_tally(connection, [("records", -revived)])
+        stored += revived
+    store_bodies(connection, [(row[0], row[-1]) for row in rows], all_stored=all_stored)
+    return stored
 
 
 def _revival(row: DeliveryRow, horizon: float) -> tuple[object, ...]:
-    seq, identity, webhook, order_key, since, _, _, _, _, source, line, detail, body, _ = row
-    return seq, webhook, order_key, since, source, line, detail, body, identity, horizon
+    seq, identity, webhook, order_key, since, _, _, _, _, source, line, detail, _, _ = row
+    return seq, webhook, order_key, since, source, line, detail, identity, horizon
 
 
 def line_rows(source: str, rejected: Iterable[RejectedLine], now: float) -> list[LineRow]:

@@ -59,9 +59,11 @@ def remove_oldest_positions(connection: sqlite3.Connection, *, keep: int = MAX_C
 
 
 SPOOL_APPLICATION_ID = 0x686B7370  # "hksp"
-EARLIER_SPOOL_APPLICATION_ID = 0x686B6C70  # "hklp": builds before the first release; their formats are not read
-SPOOL_FORMAT = 1
-PAGE_BYTES = 8192  # a row with its payload is some 900 bytes: fewer, larger pages are written faster
+# Builds before the first release: those with the application id "hklp", and those of format 1. They are not read.
+EARLIER_SPOOL_APPLICATION_ID = 0x686B6C70
+EARLIER_SPOOL_FORMAT = 1
+SPOOL_FORMAT = 2
+PAGE_BYTES = 8192  # a payload is some 700 bytes: fewer, larger pages are written faster
 
 # `disabled` is a property of the applied webhook. `paused` is the time at which an operator paused it. Since
 # `held_since` it is disabled or paused, and its deliveries do not age; before, it was so for `held_seconds` in all.
@@ -102,15 +104,19 @@ CREATE TABLE tally (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHO
 -- `attempts` counts all attempts, `tries` those of the retry schedule, `refusals` the refusals as a probe while other
 -- deliveries were accepted. `history` holds its latest failed attempts, in JSON.
 -- `execution_id` is the message execution of the payload, for `trace`; it has no index, which would cost every event.
--- A delivered or discarded row has no body. It is the record for duplicate detection and for `trace`.
+-- A delivered or discarded row is the record for duplicate detection and for `trace`.
 CREATE TABLE delivery (
   seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, webhook INTEGER NOT NULL, state INTEGER NOT NULL DEFAULT 0,
   due REAL, order_key INTEGER, attempts INTEGER NOT NULL DEFAULT 0, tries INTEGER NOT NULL DEFAULT 0,
   refusals INTEGER NOT NULL DEFAULT 0, since REAL NOT NULL, settled REAL, request_id TEXT NOT NULL,
   channel TEXT NOT NULL, status TEXT NOT NULL, event_time TEXT, source TEXT NOT NULL, line INTEGER NOT NULL,
-  reason TEXT, http INTEGER, detail TEXT, history TEXT, execution_id TEXT, body BLOB
+  reason TEXT, http INTEGER, detail TEXT, history TEXT, execution_id TEXT
 ) STRICT;
 {INDEXES}
+-- The payloads of pending deliveries and of dead letters, by `seq`. Records have none. They are many and small, and
+-- the pages of removed payloads are used again for later ones.
+CREATE TABLE body (seq INTEGER PRIMARY KEY, content BLOB NOT NULL) STRICT;
+
 -- Rejected lines (`part` is -1), and rejected events of a line (`part` is their index). `data` is the line, or the
 -- beginning of one that is too long. `replayed` is 1 when an operator replays it, until a relay has read it.
 CREATE TABLE rejected (

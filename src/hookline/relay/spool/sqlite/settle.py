@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from hookline.relay.spool.spool import Retention, Settlement, State
-from hookline.relay.spool.sqlite.dequeue import COLUMNS
+from hookline.relay.spool.sqlite.bodies import remove_bodies
+from hookline.relay.spool.sqlite.dequeue import LIST
 from hookline.relay.spool.sqlite.enqueue import add_to_tally
 
 # Most deliveries are accepted, and this statement changes only the columns that differ then.
 _DELIVERED: Final = """
-UPDATE delivery SET state = 1, due = NULL, attempts = ?, settled = ?, http = ?, history = ?, reason = NULL,
-  body = NULL
+UPDATE delivery SET state = 1, due = NULL, attempts = ?, settled = ?, http = ?, history = ?, reason = NULL
 WHERE seq = ? AND state = 0
 """
 _OTHER: Final = """
@@ -27,7 +27,7 @@ WHERE seq = ? AND state = 0
 """
 # The first pending delivery of each message, if it comes after the settled one and waits for no retry of its own.
 _SUCCESSORS: Final = f"""
-SELECT {", ".join(f"d.{column}" for column in COLUMNS)} FROM json_each(?) AS k
+SELECT {LIST} FROM json_each(?) AS k
 JOIN delivery d ON d.seq = (SELECT min(p.seq) FROM delivery p WHERE p.state = 0 AND p.order_key = k.key)
 WHERE d.due IS NULL AND d.seq > k.value
 """
@@ -45,9 +45,9 @@ DELETE FROM delivery WHERE seq IN
 _REMOVE_SURPLUS_RECORDS: Final = """
 DELETE FROM delivery WHERE seq IN (SELECT seq FROM delivery WHERE state IN (1, 3) ORDER BY settled LIMIT ?)
 """
-_REMOVE_OLD_LETTERS: Final = """
-DELETE FROM delivery WHERE seq IN
-  (SELECT seq FROM delivery WHERE state = 2 AND webhook = ? AND settled < ? ORDER BY settled LIMIT ?)
+# CROSS JOIN: for each webhook one range of the index, whose order is that of `settled`.
+_OLD_LETTERS: Final = """
+SELECT seq FROM webhook CROSS JOIN delivery ON webhook = n WHERE state = 2 AND settled < ? LIMIT ?
 """
 _REMOVE_OLD_LINES: Final = """
 DELETE FROM rejected WHERE n IN (SELECT n FROM rejected WHERE replayed = 0 AND at < ? ORDER BY at LIMIT ?)
@@ -62,6 +62,7 @@ def record(connection: sqlite3.Connection, settlements: Sequence[Settlement], no
     dead = [_other(one, now) for one in settlements if one.state is State.DEAD]
     retries = [_other(one, None) for one in settlements if one.state is State.PENDING]
     accepted = connection.executemany(_DELIVERED, delivered).rowcount
+    remove_bodies(connection, [row[-1] for row in delivered], all_settled=accepted == len(delivered))
     died = connection.executemany(_OTHER, dead).rowcount
     connection.executemany(_OTHER, retries)
     posts = sum(one.posts for one in settlements)
@@ -95,8 +96,8 @@ def remove_expired(connection: sqlite3.Connection, *, now: float, keep: Retentio
     surplus = max(0, min(limit - old, records - old - keep.records))
     removed = old + connection.execute(_REMOVE_SURPLUS_RECORDS, (surplus,)).rowcount
     add_to_tally(connection, [("records", -removed)])
-    letters = 0
-    for (n,) in connection.execute("SELECT n FROM webhook").fetchall():
-        letters += connection.execute(_REMOVE_OLD_LETTERS, (n, horizon, limit - letters)).rowcount
+    letters = connection.execute(_OLD_LETTERS, (horizon, limit)).fetchall()
+    connection.executemany("DELETE FROM delivery WHERE seq = ?", letters)
+    remove_bodies(connection, [seq for (seq,) in letters], all_settled=True)
     lines = connection.execute(_REMOVE_OLD_LINES, (horizon, limit)).rowcount
-    return limit in (removed, letters, lines)
+    return limit in (removed, len(letters), lines)

@@ -7,6 +7,7 @@ import math
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,7 @@ from hookline.relay.spool.sqlite.database import (
     DATABASE_FILE,
     create_directory,
     create_or_open,
+    damaged,
     map_damage,
     sync_log,
     transaction,
@@ -42,6 +44,7 @@ from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAcces
 _SYNC_SECONDS: Final = 0.5
 _SAVE_STATE: Final = "UPDATE webhook SET gone_reason = ?, gone_configuration = ?, not_before = ? WHERE n = ?"
 _NEW_CLOCK: Final = webhook_status.WebhookClock()
+_BODY_OF: Final = itemgetter(dequeue.COLUMNS.index("body"))
 _REPLAYED_LINES: Final = """
 SELECT n, source, line, part, length, sha256, data FROM rejected WHERE replayed = 1 ORDER BY n LIMIT ?
 """
@@ -172,8 +175,8 @@ class SqliteSpool:
             one = new.delivery
             rows.append(
                 (self._seq, one.id, numbers[one.address], one.order_key, since[one.address], one.request_id,
-                 one.channel, one.status, one.time, batch.source, new.line, one.detail, one.body,
-                 one.execution_id)
+                 one.channel, one.status, one.time, batch.source, new.line, one.detail,
+                 one.execution_id, one.body)
             )  # fmt: skip
         return rows
 
@@ -244,6 +247,8 @@ class SqliteSpool:
             return webhook_status.make_due(self._connection, self._known(address), now, limit, after)
 
     def _queued(self, rows: Sequence[tuple]) -> list[QueuedDelivery]:  # type: ignore[type-arg]
+        if None in map(_BODY_OF, rows):
+            raise damaged(self._path, "a pending delivery has no payload")
         clocks, addresses = self._clocks, self._addresses
         return [
             QueuedDelivery(
@@ -257,7 +262,8 @@ class SqliteSpool:
     # -- EndpointStates
 
     def pending(self) -> set[Address]:
-        return {address for address, n in self._webhooks.items() if self._query(dequeue.ANY_PENDING, n)}
+        found = self._query(dequeue.WITH_PENDING)
+        return {self._addresses[n] for (n,) in found if n in self._addresses}
 
     def endpoint_states(self) -> dict[Address, EndpointState]:
         with map_damage(self._path):
@@ -300,9 +306,12 @@ class SqliteSpool:
         return True
 
     def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:
-        with self._transaction():
+        changes = self._connection.total_changes
+        with self._transaction(synced=False):  # if a power cut loses it, the same rows are removed again
             remove_oldest_positions(self._connection)
-            return settle.remove_expired(self._connection, now=now, keep=keep, limit=limit)
+            more = settle.remove_expired(self._connection, now=now, keep=keep, limit=limit)
+        self._unsynced |= self._connection.total_changes != changes
+        return more
 
     def tally(self) -> dict[str, int]:
         with map_damage(self._path):

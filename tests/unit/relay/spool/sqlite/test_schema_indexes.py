@@ -6,13 +6,15 @@ import sqlite3
 
 import pytest
 
-from hookline.relay.spool.sqlite import dead_letter_query, settle, stats
+from hookline.relay.spool.sqlite import dead_letter_query, dequeue, settle, stats
 from hookline.relay.spool.sqlite.schema import SPOOL_TABLES
 
 PLANS = {
     "expire": (settle.OLDEST, "delivery_age (webhook=? AND since<?)"),
     "dead_letter": (settle.FIRST, "delivery_pending (webhook=?)"),
+    "clean_up of dead letters": (settle._OLD_LETTERS, "delivery_dead (webhook=? AND settled<?)"),
     "clean_up of lines": (settle._REMOVE_OLD_LINES, "rejected_at (at<?)"),
+    "the webhooks with pending deliveries": (dequeue.WITH_PENDING, "delivery_age (webhook=?)"),
     "the oldest delivery": (stats._OLDEST, "delivery_age (webhook=?)"),
     "the number of rejected lines": (dead_letter_query.COUNT_DEAD_LINES, "rejected_at"),
 }

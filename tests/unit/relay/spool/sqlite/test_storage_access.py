@@ -15,7 +15,7 @@ from builders import ACME, delivery, settlement
 from contract.spool_stores import fresh, put
 from hookline.errors import SpoolUnusable
 from hookline.relay.spool.admin import Count, Filter
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool import Retention, State
 from hookline.relay.spool.sqlite.dead_letters import PAUSE_SECONDS, SqliteDeadLetters
 from hookline.relay.spool.sqlite.embedded import EmbeddedStore
 from hookline.relay.spool.sqlite.storage_access import StorageAccess
@@ -111,6 +111,20 @@ def test_results_are_synced_through_it(recorder: Recorder, tmp_path: Path) -> No
         spool.changed_by_others()
     assert ["spool.db-wal"] * 2 == recorder.synced
     assert 4096 == (tmp_path / "spool" / "reserve").stat().st_size
+    spool.close()
+
+
+def test_removals_are_synced_with_the_next_check(recorder: Recorder, tmp_path: Path) -> None:
+    """A chunk of a removal costs no sync of its own, and a removal of nothing costs none at all."""
+    spool = EmbeddedStore(tmp_path / "spool", recorder.access).open(since="now")
+    put(spool, delivery("a"), now=100.0)
+    spool.settle([settlement(fresh(spool)[0])], now=100.1)
+    for removed in (True, False):
+        already = len(recorder.synced)
+        assert not spool.clean_up(now=200.0, keep=Retention(1.0, 10), limit=10)
+        assert already == len(recorder.synced)
+        spool.changed_by_others()
+        assert already + removed == len(recorder.synced)
     spool.close()
 
 

@@ -42,6 +42,7 @@ class DamagedDatabase:
     def __init__(self, directory: Path, place: Path, model: sqlite3.Connection) -> None:
         self.notes: list[str] = []
         self.complete = True
+        self._lacks_bodies = False
         self._copy = place / DATABASE_FILE
         log = place / f"{DATABASE_FILE}-wal"
         try:
@@ -90,6 +91,17 @@ class DamagedDatabase:
                     open_ranges += [(first, middle), (middle + 1, last)]
         if damage is not None:
             self._note_loss(f"table {table}: {damage}; {_describe(sorted([*lost, *open_ranges]))}")
+
+    def body(self, seq: int) -> bytes | None:
+        """The payload of a delivery. None: it has none, or it is lost, which is noted once."""
+        try:
+            found = self._connection.execute("SELECT content FROM body WHERE seq = ?", (seq,)).fetchone()
+        except FAULTS as error:
+            if not self._lacks_bodies:
+                self._lacks_bodies = True
+                self._note_loss(f"table body: {error}; payloads are lost")
+            return None
+        return found[0] if found is not None and isinstance(found[0], bytes) else None
 
     def count(self, table: str, index: str, where: str = "") -> int | None:
         """The number of rows in an index; None when the index is damaged."""

@@ -190,13 +190,16 @@ class _Salvage:
 
     def _save_delivery(self, row: Row) -> None:
         """A payload names its webhook. A record has only the number of its webhook."""
-        delivery, address = valid_delivery(row)
+        delivery, address = valid_delivery({**row, "body": self._damaged.body(row["seq"])})
+        body = delivery.pop("body")
         if address is not None:
             number = self._number_of(address)
             self._numbers.setdefault(delivery["webhook"], number)
         elif (number := self._numbers.get(delivery["webhook"], 0)) == 0:
             raise InvalidRow("webhook")
         self._insert("delivery", {**delivery, "webhook": number})
+        if body is not None:
+            self._insert("body", {"seq": delivery["seq"], "content": body})
 
     def _save_line(self, row: Row) -> None:
         self._insert("rejected", valid_line(row))

@@ -83,7 +83,7 @@ def _is_in_range(number: int, name: str) -> bool:
 
 
 def valid_delivery(row: Row) -> tuple[Row, Address | None]:
-    """The row to save, and the webhook that its payload names (None: a record, which has no payload).
+    """The delivery to save with its `body`, and the webhook that its payload names (None: a record, which has none).
 
     A state that the rest of the row contradicts becomes pending, because sending twice is better than not sending.
     Raises InvalidRow.
@@ -92,7 +92,7 @@ def valid_delivery(row: Row) -> tuple[Row, Address | None]:
     if len(row["id"]) != 16 or not row["id"].startswith(request_prefix(request_id)):
         raise InvalidRow("id of another request")
     if body is None:
-        if settled is None:
+        if settled is None or row["state"] == State.DEAD:
             raise InvalidRow("no payload")
         state = State.DISCARDED if row["state"] == State.DISCARDED else State.DELIVERED
         return {**row, "due": None, "state": int(state)}, None
