@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from msgspec.structs import replace
 
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.open import open_sources
 from hookline.relay.sources.source import MAX_LINES_PER_BATCH, LineSource, Position
+from hookline.relay.sources.timing import Timing
+
+WAIT_SECONDS = 0.1  # the longest wait of a read
+
+
+def no_watcher() -> NoReturn:
+    """Implements Timing.open_watcher for a system without inotify."""
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
 
 class Notebook:
@@ -44,6 +55,7 @@ class Book:
         self.already_read: list[str] = []
         self.is_event: Callable[[bytes], bool] = lambda _: False
         self.links_below: Sequence[str] = ()
+        self.timing = Timing(wait_seconds=WAIT_SECONDS)
         for position in positions:
             self._keep(position)
 
@@ -74,6 +86,7 @@ class Book:
         return open_sources(
             [str(name) for name in names], list(self.positions.values()), follow=follow, from_start=from_start,
             logger=self.notes, is_event=self.is_event, links_below=self.links_below,
+            timing=self.timing,
         )  # fmt: skip
 
     def take(self, source: LineSource, lines: list[Line]) -> bool:

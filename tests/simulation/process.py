@@ -26,6 +26,7 @@ from hookline.relay.secrets import SecretResolver
 from hookline.relay.sources.open import open_sources
 from hookline.relay.sources.source import LineSource, Position
 from hookline.relay.sources.timing import Timing
+from hookline.relay.sources.watching.inotify import Inotify
 from hookline.relay.spool.spool import Spool
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.spool.sqlite.embedded import EmbeddedStore
@@ -33,9 +34,13 @@ from hookline.state.store import StateStore
 from hookline.wiring import Machine, RelayOptions, build_relay
 from simulation.event_loop import SimulatedLoop
 from simulation.world import World
+from source_reader import no_watcher
 
 # The longest deadline of a scenario, an hour in which the machine slept, and some time for jobs.
 MAX_MILLISECONDS: Final = (5.0 + 3600.0 + 60.0) * 1000
+
+# The longest wait of a read. Lines that arrive during a wait are read after it, because a job is one step.
+READ_SECONDS: Final = 0.1
 
 MakeTransport = Callable[[Webhook, "RelayProcess"], Transport]
 
@@ -110,7 +115,9 @@ class RelayProcess:
         self._state = state
         self._command = command
         self._make_transport = make_transport
-        self._random = Random(world.random.getrandbits(64))
+        seed = world.random.getrandbits(64)
+        self._random = Random(seed)
+        self._has_inotify = seed % 2 == 0
         self._source: LineSource | None = None
         self._spool: Spool | None = None
         self._log = Log(self._note, level="info", format="text", clock=world.wall)
@@ -196,7 +203,13 @@ class RelayProcess:
 
     def _open_source(self, positions: Iterable[Position]) -> LineSource:
         timing = Timing(
-            monotonic=self._world.even, wall=self._world.wall, sleep=self._world.sleep, poll=self._world.poll
+            monotonic=self._world.even,
+            wall=self._world.wall,
+            sleep=self._world.sleep,
+            poll=self._world.poll,
+            # The files are real, and inotify reports their changes in order and at once.
+            open_watcher=Inotify.open if self._has_inotify else no_watcher,
+            wait_seconds=READ_SECONDS,
         )
         self._source = OneClose(
             open_sources(

@@ -11,6 +11,7 @@ from typing import Final
 
 EPOCH: Final = 1_780_000_000.0  # Unix time at the start of every simulation
 MAX_STEPS: Final = 1_000_000
+SHORTEST_WAIT_SECONDS: Final = 1e-6
 
 
 class Violation(Exception):
@@ -92,7 +93,8 @@ class World:
             poll.register(descriptor, select.POLLIN | select.POLLPRI)
         ready = [descriptor for descriptor, _ in poll.poll(0)]
         if not ready:
-            self.sleep(seconds)
+            # A wait that is shorter than the precision of the clock would never end.
+            self.sleep(max(seconds, SHORTEST_WAIT_SECONDS))
         return ready
 
     # -- scheduled happenings outside the relay

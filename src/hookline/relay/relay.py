@@ -184,7 +184,9 @@ class Relay:
             await self._parts.state_watcher.refresh()
             if reload_requested:
                 self._notify(READY)
-            await self._parts.ingester.read_replayed_lines()
+            if self._parts.dispatcher.has_replayed_lines:
+                self._parts.dispatcher.has_replayed_lines = False
+                await self._parts.ingester.read_replayed_lines()
 
     async def _report_progress(self) -> None:
         before: dict[str, int] = {}

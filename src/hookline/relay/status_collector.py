@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
+
+from msgspec.structs import replace
 
 from hookline.errors import HooklineError
 from hookline.observe.snapshot import LagStatus, LaneStatus, RelayStatus, SpoolStatus, StatusSnapshot
@@ -101,6 +103,8 @@ class StatusCollector:
         self._phase: str | None = "starting"
         self._samples: deque[tuple[float, int, int]] = deque(maxlen=RATE_SAMPLES + 1)
         self._moved: dict[str, tuple[int, int, float]] = {}
+        self._lags: Sequence[SourceLag] = ()
+        self._lag_statuses: list[LagStatus] = []
         self._stats_lock = asyncio.Lock()
         self._stats: SpoolStatus | None = None
         self._next_stats = 0.0
@@ -117,13 +121,20 @@ class StatusCollector:
         self._publisher.withdraw()
 
     async def run(self) -> None:
-        """Publish the status once a second, until cancelled. Raises SpoolUnusable if the spool is damaged."""
+        """Publish the status once a second while it changes, otherwise every STATUS_SECONDS, until cancelled.
+
+        Raises SpoolUnusable if the spool is damaged.
+        """
         next_status = 0.0
+        published: RelayStatus | None = None
         while True:
             started = self._clock.elapsed()
             tally = await self._thread.run(self._thread.spool.tally)
             self._samples.append((started, tally.get("read", 0), tally.get("delivered", 0)))
-            await asyncio.to_thread(self._publisher.publish, self.relay())
+            status = self.relay()
+            if started >= next_status or published is None or status != replace(published, at=status.at):
+                published = status
+                await asyncio.to_thread(self._publisher.publish, status)
             if started >= next_status:
                 next_status = started + STATUS_SECONDS
                 self._notify(status_message(tally["pending"], await self.oldest(), self.unready()))
@@ -180,9 +191,8 @@ class StatusCollector:
         now = self._clock.now()
         read, delivered = self._rates()
         source = self._ingester.source
-        lags = source.lags() if source is not None else []
-        lag_statuses = [self._lag(one, self._clock.elapsed()) for one in lags]
-        self._moved = {one.source: self._moved[one.source] for one in lags}
+        if source is not None:
+            self._update_lags(source.lags())
         return RelayStatus(
             version=self._info.version,
             process=self._info.process,
@@ -206,7 +216,7 @@ class StatusCollector:
             connections_max=self._connections.limit,
             connections_awaited=self._connections.waiting,
             lanes=[_lane(lane) for lane in self._dispatcher.lanes.values()],
-            lags=lag_statuses,
+            lags=self._lag_statuses,
         )
 
     def _rates(self) -> tuple[float, float]:
@@ -216,6 +226,14 @@ class StatusCollector:
         (then, read_then, delivered_then), (now, read, delivered) = self._samples[0], self._samples[-1]
         seconds = max(now - then, 0.001)
         return round((read - read_then) / seconds, 1), round((delivered - delivered_then) / seconds, 1)
+
+    def _update_lags(self, lags: Sequence[SourceLag]) -> None:
+        """Without unread bytes, the statuses are the same until the source returns another list."""
+        if lags is self._lags and not any(one.behind for one in self._lag_statuses):
+            return
+        now = self._clock.elapsed()
+        self._lags, self._lag_statuses = lags, [self._lag(one, now) for one in lags]
+        self._moved = {one.source: self._moved[one.source] for one in lags}
 
     def _lag(self, lag: SourceLag, now: float) -> LagStatus:
         """The lag of one source. `seconds` counts from the first call that found it without progress."""

@@ -47,6 +47,12 @@ NOT_LIMITS = {
         *("relay.sources.decompression._TRAILER_BYTES", "relay.sources.decompression._CHECKSUM_BYTES"),
         *(f"relay.spool.sqlite.recovery.damaged_database.{name}" for name in ("_LOG_HEADER_BYTES", "_FRAME_BYTES")),
     },
+    "a flag of a system call": {
+        f"relay.sources.watching.inotify._{name}"
+        for name in (
+            *("MODIFY", "MOVED_FROM", "MOVED_TO", "CREATE", "MOVE_SELF", "OVERFLOW", "IGNORED", "ONLY_DIRECTORIES"),
+        )
+    },
     "the number of a standard stream": {"cli.output.standard_streams.STDOUT", "cli.output.standard_streams.STDERR"},
     "a value that means none": {"relay.delivery_record.WHOLE_LINE"},
     "the same limit as another constant, in another unit": {

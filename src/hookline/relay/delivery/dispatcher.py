@@ -33,7 +33,8 @@ LAST_WRITE_SECONDS: Final = 10.0
 
 
 class Dispatcher:
-    """Runs lanes. With `has_orphans`, the spool may hold pending deliveries of a webhook that has no lane.
+    """Runs lanes. With `has_orphans`, the spool may hold pending deliveries of a webhook that has no lane. With
+    `has_replayed_lines`, another process may have put back rejected lines. The one who handles these resets them.
 
     `round_ended` is set after each round: after settlements and other changes, and at least once a second.
     `round_ended_at` is the relay's even time at the last one.
@@ -52,7 +53,7 @@ class Dispatcher:
             keep: How long the spool keeps settled deliveries.
         """
         self.lanes: dict[Address, Lane] = {}
-        self.has_orphans = False
+        self.has_orphans = self.has_replayed_lines = False
         self.round_ended = asyncio.Event()
         self.round_ended_at = clock.elapsed()
         self._thread = thread
@@ -250,7 +251,7 @@ class Dispatcher:
         if changed or self._endpoint_states.must_read:
             await self._prefetcher.reload(await self._endpoint_states.apply_operator_requests())
         if changed:
-            self.has_orphans = True
+            self.has_orphans = self.has_replayed_lines = True
             dues = await self._thread.run(self._spool.next_dues, list(self.lanes))
             for lane in self.lanes.values():
                 self._prefetcher.wake_at(lane, dues.get(lane.address))

@@ -15,7 +15,7 @@ from hookline.relay.sources.files.rotated_files import InodeIdentity
 from hookline.relay.sources.input_files import STANDARD_INPUT, Reader, open_reader, status_of
 from hookline.relay.sources.rotated_names import display_name
 from hookline.relay.sources.rotation_search import LOST_MESSAGE, MAX_TRIES, find_unread_files
-from hookline.relay.sources.source import START_POSITION, WAIT_SECONDS, Batch, Position, SourceLag
+from hookline.relay.sources.source import START_POSITION, Batch, Position, SourceLag
 
 _RETRY_SECONDS = 0.05  # between reads of a file that a writer may be in the middle of
 
@@ -57,10 +57,10 @@ class BatchSource:
             return self._drain_pipe()
 
     def _read_next(self) -> Batch:
-        deadline = self._timing.monotonic() + WAIT_SECONDS
+        deadline = self._timing.monotonic() + self._timing.wait_seconds
         source = ""
-        self._context.stop.check()
         while (left := deadline - self._timing.monotonic()) > 0:
+            self._context.stop.check()
             current = self._current = self._current or self._open_next()
             if current is None:
                 return Batch(source, [], START_POSITION, True)
@@ -85,7 +85,7 @@ class BatchSource:
         return list(self._unfinished)
 
     def finish(self) -> None:
-        self._context.stop.requested = True
+        self._context.stop.request()
 
     def stray_bytes(self) -> int:
         return self._context.stray.total
@@ -118,6 +118,7 @@ class BatchSource:
     def close(self) -> None:
         if self._current is not None:
             self._current.close()
+        self._context.stop.close()
 
     def _open_next(self) -> Reader | None:
         """Opens the next input, or a rotated file that is read before it."""

@@ -62,7 +62,8 @@ def open_reader(name: str, context: ReadContext, *, follow: bool = False, root: 
     has_path = name != STANDARD_INPUT and path_exists(os.path.realpath(name))
     reopens = follow and stat.S_ISFIFO(mode) and has_path
     logger, timing, stray = context.logger, context.timing, context.stray
-    return PipeReader(display_name(name), descriptor, logger, timing, stray=stray, reopens=reopens)
+    stop = context.stop.descriptor
+    return PipeReader(display_name(name), descriptor, logger, timing, stop=stop, stray=stray, reopens=reopens)
 
 
 def _opened_path(descriptor: int, name: str) -> str:
@@ -209,8 +210,13 @@ def _links_among(paths: list[str]) -> list[str]:
 
 
 def listing_root(name: str) -> str:
-    """Returns the resolved directory that a name lists: the directory, or that before the first sign of a pattern."""
+    """Returns the resolved directory that a name lists."""
+    return os.path.realpath(listed_directory(name) or ".")
+
+
+def listed_directory(name: str) -> str:
+    """Returns the directory that a name lists: the directory, or that before the first sign of a pattern."""
     if os.path.isdir(name):
-        return os.path.realpath(name)
+        return name
     fixed = name[: min((at for sign in "*?[" if (at := name.find(sign)) >= 0), default=len(name))]
-    return os.path.realpath(os.path.dirname(fixed) or ".")
+    return os.path.dirname(fixed)

@@ -54,8 +54,14 @@ def open_sources(
         links=LinkRule(tuple(links_below)),
         listings=Listings(timing),
     )
-    if follow:
-        return FollowSource(names, context)
+    try:
+        return FollowSource(names, context) if follow else _open_batch(names, context)
+    except BaseException:
+        context.stop.close()
+        raise
+
+
+def _open_batch(names: Sequence[str], context: ReadContext) -> BatchSource:
     paths: list[str] = []
     roots: dict[str, str | None] = {}
     for name in names:

@@ -32,6 +32,7 @@ class PipeReader:
         name: the name of the pipe, ``-`` for standard input.
         descriptor: closed by `close`, except for standard input, output and error.
         logger, timing: the log, the clocks and the waits of the source.
+        stop: a descriptor that ends a wait when it is readable.
         stray: counts the bytes that are dropped before lines.
         reopens: a named pipe that is followed does not end; the data of its next writer is a new stream.
 
@@ -49,6 +50,7 @@ class PipeReader:
         logger: SourceLog,
         timing: Timing,
         *,
+        stop: int | None = None,
         stray: StrayBytes | None = None,
         reopens: bool = False,
     ) -> None:
@@ -64,6 +66,7 @@ class PipeReader:
         self._splitter = LineSplitter()
         self._taken_line = 0
         self._timing = timing
+        self._polled = [descriptor] if stop is None else [descriptor, stop]
         self._reset()
 
     def _reset(self) -> None:
@@ -127,7 +130,7 @@ class PipeReader:
 
     def _read_available(self, wait: float) -> bytes | None:
         """Returns None if no data is available, and no bytes if the writers have closed the pipe."""
-        if self._finishing or not self._timing.poll([self.descriptor], wait):
+        if self._finishing or self.descriptor not in self._timing.poll(self._polled, wait):
             return None
         try:
             data = os.read(self.descriptor, _CHUNK)

@@ -108,15 +108,32 @@ class RotatedLog:
         return len(self._tracked) > self._max_open
 
     @property
+    def paths(self) -> list[str]:
+        """Its path, and those of files that were opened through a link. Standard input has none."""
+        return (
+            [] if self.path == STANDARD_INPUT else [self.path, *(file.target for file in self.files if file.target)]
+        )
+
+    @property
+    def is_one_open_file(self) -> bool:
+        """Whether a write to the log needs no check of the names before it is read."""
+        return len(self.files) == 1 and self.files[0].attached and self.files[0].reader is not None
+
+    @property
     def is_empty(self) -> bool:
         """Whether a log from a pattern or directory has no files."""
         return not self._named and not self._members and not self.files
 
-    def set_members(self, members: Collection[str]) -> None:
-        """Sets the paths of the log and its rotated files that a pattern or directory contains."""
-        if members != self._members:
-            self._members = members
-            self.last_check.forget()
+    def set_members(self, members: Collection[str]) -> bool:
+        """Sets the paths of the log and its rotated files that a pattern or directory contains.
+
+        Returns whether they are others than before.
+        """
+        if members == self._members:
+            return False
+        self._members = members
+        self.last_check.forget()
+        return True
 
     def adopt(self, reader: FileReader) -> None:
         """Adds standard input, which is open and has no name to check."""
@@ -243,14 +260,17 @@ class RotatedLog:
         position = reader.take_position()
         if status is ReadStatus.WAITING:
             return Batch(reader.name, lines, position, False), bool(lines)
-        if status is ReadStatus.AT_END and file.at_end_since is None:
-            file.at_end_since = now
-        elif status is ReadStatus.MORE or lines:
+        if status is ReadStatus.MORE:
             file.at_end_since = None
+        elif lines or file.at_end_since is None:
+            file.at_end_since = now
         if status is ReadStatus.AT_END and reader.at_definite_end:
             file.close()
         if lines or position is not START_POSITION or status is ReadStatus.MORE:
-            return Batch(reader.name, lines, position, False), True
+            is_all = status is ReadStatus.AT_END and len(self.files) == 1 and not self._has_too_many_open
+            if is_all:
+                self._settle()
+            return Batch(reader.name, lines, position, False), not is_all
         return None
 
     def _restart(self, file: TrackedFile, reader: FileReader) -> Batch:

@@ -10,7 +10,6 @@ from hookline.relay.delivery_record import Line
 
 MAX_LINES_PER_BATCH = 500
 MAX_BYTES_PER_BATCH = 4 * 1024 * 1024
-WAIT_SECONDS = 0.1  # the longest wait of a `read`, and so the delay of a stop without input
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +89,7 @@ class LineSource(Protocol):
 
     def read(self) -> Batch:
         """Returns the next lines: at most MAX_LINES_PER_BATCH, and about MAX_BYTES_PER_BATCH. If there are none,
-        waits at most WAIT_SECONDS and returns an empty batch.
+        waits at most Timing.wait_seconds and returns an empty batch. `finish` ends the wait.
 
         Raises HooklineError if a source cannot be read. A source that is followed retries instead.
         """

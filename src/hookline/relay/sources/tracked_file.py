@@ -33,6 +33,7 @@ class TrackedFile:
         at_end_since: since when all of it is read, on the monotonic clock.
         retry_at: when it is read again after an error, on the monotonic clock.
         logged_error: the error that was logged last.
+        target: its resolved path when it was opened through a link, otherwise empty.
     """
 
     def __init__(self, path: str, identity: InodeIdentity, stamp: FileStatus) -> None:
@@ -47,7 +48,7 @@ class TrackedFile:
         self.at_end_since: float | None = None
         self.retry_at = 0.0
         self.logged_error: str | None = None
-        self._target = ""  # its resolved path when it was opened through a link
+        self.target = ""
 
     @property
     def name(self) -> str:
@@ -55,7 +56,7 @@ class TrackedFile:
 
     def find_rotated(self, log: str, context: ReadContext) -> os.stat_result | None:
         """Updates the path of a file that lost its name. Returns its status if it was rotated from the path `log`."""
-        self.path, status = find_rotated(log, self.identity, context, last_seen=self.path, target=self._target)
+        self.path, status = find_rotated(log, self.identity, context, last_seen=self.path, target=self.target)
         return status
 
     def follow_rename(self, log: str, context: ReadContext) -> bool:
@@ -76,7 +77,7 @@ class TrackedFile:
             reader.close()  # the next check of the names finds the other file
             return False
         reader.expected_key = self.key
-        self._target = reader.target
+        self.target = reader.target
         self.reader = reader
         return True
 

@@ -172,8 +172,8 @@ class IngestSpool(Protocol):
 
     def replayed_lines(self, *, limit: int) -> list[ReplayedLine]:
         """Rejected lines that an operator replays, at most about as many bytes as one batch of a source. Each call
-        returns a line until `replaced_lines` of a batch names it. Called at the start, and each second while any
-        remain."""
+        returns a line until `replaced_lines` of a batch names it. Called until none remain: at the start, and after
+        another process has written."""
 
     def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
         """Store a group of lines together with their position. Called for every group.
@@ -323,7 +323,7 @@ class StatusPublisher(Protocol):
     """Shows other commands the status of a running relay, if it can be written. Called from any thread."""
 
     def publish(self, status: RelayStatus) -> None:
-        """Replace the status, not durably. Called each second by the relay that owns the spool."""
+        """Replace the status, not durably. Called at most once a second by the relay that owns the spool."""
 
     def withdraw(self) -> None:
         """Remove the status. Called once, when the relay ends; a later `publish` has no effect."""

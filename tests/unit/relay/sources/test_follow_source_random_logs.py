@@ -7,13 +7,15 @@ import os
 import random
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources import file_content, follow_source, rotated_log
-from source_reader import Book
+from hookline.relay.sources.timing import Timing
+from source_reader import Book, no_watcher
 
 KEPT = 30
 TICK = 0.005  # files that change within one tick of the kernel have the same time: nobody could say which is older
@@ -99,14 +101,16 @@ def test_each_line_comes_once_and_in_order(
 
     A run that stops keeps the positions of the batches that were taken, and nothing else.
     """
-    monkeypatch.setattr(follow_source, "READ_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(follow_source, "MIN_READ_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(follow_source, "MAX_READ_INTERVAL_SECONDS", 0.0)
     monkeypatch.setattr(follow_source, "SCAN_INTERVAL_SECONDS", 0.0)
-    monkeypatch.setattr(follow_source, "WAIT_SECONDS", 0.003)
     monkeypatch.setattr(rotated_log, "RETRY_SECONDS", 0.0)
     monkeypatch.setattr(file_content, "QUIET_SECONDS", 0.0)  # no copy and no archive is met half made
     rng = random.Random(seed)
     log = Rotating(tmp_path / "app.log", rng, header)
     book = Book()
+    timing = Timing(wait_seconds=0.003)
+    book.timing = timing if seed % 2 else replace(timing, open_watcher=no_watcher)
     taken: list[Line] = []
     log.append()
     log.flush()

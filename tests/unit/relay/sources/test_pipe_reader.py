@@ -18,9 +18,9 @@ from hookline.relay.sources import decompression
 from hookline.relay.sources.decompression import Compression
 from hookline.relay.sources.files.read_context import StrayBytes
 from hookline.relay.sources.pipe_reader import PipeReader
-from hookline.relay.sources.source import START_POSITION, WAIT_SECONDS
+from hookline.relay.sources.source import START_POSITION
 from hookline.relay.sources.timing import SYSTEM_TIMING
-from source_reader import Book, Notebook
+from source_reader import WAIT_SECONDS, Book, Notebook
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from hookline.relay.sources.open import open_sources
-from hookline.relay.sources.source import WAIT_SECONDS
 from hookline.relay.sources.timing import SYSTEM_TIMING, Timing
-from source_reader import Notebook
+from source_reader import WAIT_SECONDS, Notebook
 
 LONG_SECONDS = 3600.0
 
@@ -58,7 +57,9 @@ class SimulatedTime:
         return []
 
     def timing(self) -> Timing:
-        return Timing(monotonic=lambda: self.now, wall=time.time, sleep=self.sleep, poll=self.poll)
+        return Timing(
+            monotonic=lambda: self.now, wall=time.time, sleep=self.sleep, poll=self.poll, wait_seconds=WAIT_SECONDS
+        )
 
 
 @pytest.mark.parametrize("follow", [False, True])

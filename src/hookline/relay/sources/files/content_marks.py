@@ -27,19 +27,29 @@ ReadAt = Callable[[int, int], bytes]
 
 
 class ContentMarks:
-    """The marks of one open file. Keeps the hashes of windows, because later checkpoints have most of them, too."""
+    """The marks of one open file. Keeps them, because later checkpoints have most of them, too."""
 
     def __init__(self) -> None:
         self._windows: dict[int, bytes] = {}
+        self._lines: list[bytes] = []
 
     def at(self, offset: int, read_at: ReadAt) -> bytes:
         """Returns the marks of a checkpoint at `offset`, in their order. Raises OSError."""
-        start = max(0, offset - LINE_MARKS_BYTES)
-        lines = _line_marks(start, read_at(start, offset - start))
+        self._lines = lines = self._line_marks(offset, read_at)
         first = _MARK.unpack_from(lines[0])[0] if lines else offset
         known = self._windows
         self._windows = {at: known.get(at) or _window_mark(at, read_at) for at in _window_ends(offset) if at < first}
         return b"".join((*self._windows.values(), *lines))
+
+    def _line_marks(self, offset: int, read_at: ReadAt) -> list[bytes]:
+        """Returns the marks of the last lines before `offset`. Reads only the lines after the known ones."""
+        start = max(0, offset - LINE_MARKS_BYTES)
+        known_end = _MARK.unpack_from(self._lines[-1])[0] if self._lines else 0
+        if not start < known_end <= offset:
+            return _line_marks(start, read_at(start, offset - start), begins_line=not start)
+        added = _line_marks(known_end, read_at(known_end, offset - known_end), begins_line=True)
+        known = [mark for mark in self._lines if not start or _begin_of(mark) > start]
+        return [*known, *added][-MAX_LINE_MARKS:]
 
     def of_file(self, descriptor: int, offset: int, *, head: bytes, tail: bytes) -> bytes:
         """Returns the marks of an open file, or none if it cannot be read. An archive has none: less is damage.
@@ -54,7 +64,7 @@ class ContentMarks:
         except OSError:
             is_same = False
         if not is_same:
-            self._windows = {}
+            self._windows, self._lines = {}, []
             return b""
         return marks
 
@@ -73,13 +83,19 @@ def _window_ends(offset: int) -> list[int]:
     return sorted(dict.fromkeys(found))
 
 
-def _line_marks(start: int, content: bytes) -> list[bytes]:
-    """Returns marks of the last whole lines of the content from `start` on."""
+def _begin_of(mark: bytes) -> int:
+    end, length, _ = _MARK.unpack(mark)
+    begin: int = end - length
+    return begin
+
+
+def _line_marks(start: int, content: bytes, *, begins_line: bool) -> list[bytes]:
+    """Returns marks of the last whole lines of the content from `start` on, where a line may begin."""
     marks: list[bytes] = []
     end = content.rfind(b"\n") + 1
     while end and len(marks) < MAX_LINE_MARKS:
         begin = content.rfind(b"\n", 0, end - 1) + 1
-        if not begin and start:
+        if not begin and not begins_line:
             break  # the beginning of this line is before the content
         marks.append(_MARK.pack(start + end, end - begin, _hash(content[begin:end])))
         end = begin

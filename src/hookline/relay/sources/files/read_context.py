@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -21,14 +22,28 @@ class ReadingStopped(Exception):
 
 
 class StopRequest:
-    """Ends long searches when the run stops. Set from any thread."""
+    """Ends waits and long searches when the run stops.
+
+    `descriptor` is readable once the stop is requested, until `close`.
+    """
 
     def __init__(self) -> None:
         self.requested = False
+        self.descriptor, self._writer = os.pipe()
+
+    def request(self) -> None:
+        """Requests the stop. Called from any thread, and before `close` if at all."""
+        if not self.requested:
+            self.requested = True
+            os.write(self._writer, b"x")
 
     def check(self) -> None:
         if self.requested:
             raise ReadingStopped
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+        os.close(self._writer)
 
 
 class StrayBytes:

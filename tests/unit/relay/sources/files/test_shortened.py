@@ -7,9 +7,14 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hookline.relay.sources.files.content_marks import ContentMarks, verified_offset
 from source_reader import Book
+
+# Line ends, and pieces of lines that are short, longer than the part with line marks, or NUL bytes.
+PIECES = st.sampled_from([b"\n", b"a\n", b"b" * 700, b"\n" * 90, b"c" * 66_000, b"\0" * 300])
 
 LINES = [b'{"n":%d,"text":"%s"}' % (n, b"x" * (n % 90)) for n in range(4000)]
 DATA = b"".join(line + b"\n" for line in LINES)
@@ -115,3 +120,16 @@ def test_damaged_marks_verify_nothing() -> None:
     assert len(DATA) == verified_offset(marks, len(DATA), read_at)
     assert 0 == verified_offset(marks[:-3], len(DATA), read_at)
     assert 0 == verified_offset(b"\xff" * 160, len(DATA), read_at)
+
+
+@given(chunks=st.lists(st.lists(PIECES, max_size=12), min_size=1, max_size=6))
+def test_kept_marks_are_those_of_the_content(chunks: list[list[bytes]]) -> None:
+    """Marks that were computed while a file grew are the marks that its content gives at once."""
+    content, marks = b"", ContentMarks()
+
+    def read_at(offset: int, length: int) -> bytes:
+        return content[offset : offset + length]
+
+    for chunk in chunks:
+        content += b"".join(chunk)
+        assert ContentMarks().at(len(content), read_at) == marks.at(len(content), read_at)
