@@ -28,10 +28,10 @@ class AttemptOwner(Protocol):
     def attempted(self, item: QueuedDelivery, record: AttemptRecord) -> None:
         """An attempt has ended. Not called if `accepted` is."""
 
-    def accepted(self, item: QueuedDelivery, http: int, *, started: float, late: bool) -> None:
+    def accepted(self, item: QueuedDelivery, http: int, *, started: float, ended: float, late: bool) -> None:
         """The first attempt of the delivery was accepted, with this HTTP status.
 
-        `started` is the even time of its beginning. `late`: the circuit breaker has opened since.
+        `started` and `ended` are even times of the relay's clock. `late`: the circuit breaker has opened in between.
         """
 
     def ended(self, item: QueuedDelivery, series: AttemptSeries, *, late: bool) -> None:
@@ -92,17 +92,17 @@ class AttemptsInFlight:
 
     def _start_quick_post(self, item: QueuedDelivery) -> bool:
         post = QuickPost(self._endpoint, self._answered)
-        if not self._begin(post, item):
+        if not self._begin(post, item, self._clock.elapsed()):
             return False
         self._quick_posts[post] = None
         return True
 
-    def _begin(self, post: QuickPost, item: QueuedDelivery) -> bool:
+    def _begin(self, post: QuickPost, item: QueuedDelivery, started: float) -> bool:
         """Use a quick post. False: a worker must make the attempt, also while the breaker probes."""
-        breaker, clock = self._breaker, self._clock
+        breaker = self._breaker
         if breaker.phase is not BreakerPhase.CLOSED or breaker.is_probing:
             return False
-        return post.begin(item, at=clock.now(), started=clock.elapsed(), times_opened=breaker.times_opened)
+        return post.begin(item, at=self._clock.at(started), started=started, times_opened=breaker.times_opened)
 
     def _answered(self, post: QuickPost, result: ExchangeResult) -> None:
         """The result of a quick post. If the event was accepted, the next one follows."""
@@ -111,10 +111,11 @@ class AttemptsInFlight:
             self._end(post)
             self._start_worker(item, FirstPost(result, post.started, post.times_opened))
             return
+        now = self._clock.elapsed()  # the end of this post, and the beginning of the next one
         late = post.times_opened != self._breaker.times_opened
-        self._owner.accepted(item, result.status, started=post.started, late=late)
+        self._owner.accepted(item, result.status, started=post.started, ended=now, late=late)
         following = self._owner.following()
-        if following is not None and self._begin(post, following):
+        if following is not None and self._begin(post, following, now):
             return
         self._end(post)
         if following is not None:

@@ -211,10 +211,10 @@ class Lane:
             asyncio.get_running_loop().call_soon(self.start_attempts)
         return following
 
-    def accepted(self, item: QueuedDelivery, http: int, *, started: float, late: bool) -> None:
+    def accepted(self, item: QueuedDelivery, http: int, *, started: float, ended: float, late: bool) -> None:
         """The first attempt of the delivery was accepted. It was a quick post, so the breaker was closed."""
-        now, seconds = self._clock.now(), self._clock.elapsed() - started
-        self.attempted(item, AttemptRecord(item.attempts + 1, _DELIVERED, seconds, http))
+        now = self._clock.at(ended)
+        self.attempted(item, AttemptRecord(item.attempts + 1, _DELIVERED, ended - started, http))
         self.breaker.record(_DELIVERED, now, late=late)
         self._record(item, delivered(item, http), now)
 

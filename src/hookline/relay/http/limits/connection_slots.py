@@ -7,20 +7,18 @@ from collections import deque
 
 
 class ConnectionSlots:
-    """Like asyncio.Semaphore, first come, first served. Taking a free slot needs no coroutine, to save time."""
+    """Like asyncio.Semaphore, first come, first served. Taking a free slot needs no coroutine, to save time.
+
+    `waiting` has the turns of the callers that wait.
+    """
 
     def __init__(self, number: int) -> None:
         self._free = number
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    @property
-    def waiting(self) -> int:
-        """The number of callers that wait."""
-        return len(self._waiting)
+        self.waiting: deque[asyncio.Future[None]] = deque()
 
     def try_acquire(self) -> bool:
         """Take a slot if one is free and no caller waits for it."""
-        if self._free and not self._waiting:
+        if self._free and not self.waiting:
             self._free -= 1
             return True
         return False
@@ -28,20 +26,20 @@ class ConnectionSlots:
     async def acquire(self) -> None:
         """Wait in line for a slot."""
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        self.waiting.append(turn)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self.release()  # the slot was assigned before the cancellation
-            elif turn in self._waiting:
-                self._waiting.remove(turn)
+            elif turn in self.waiting:
+                self.waiting.remove(turn)
             raise
 
     def release(self) -> None:
         """Return a slot. The caller that has waited longest gets it."""
-        while self._waiting:
-            turn = self._waiting.popleft()
+        while self.waiting:
+            turn = self.waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
                 return
