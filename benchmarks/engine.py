@@ -31,7 +31,7 @@ import trustme
 
 from bench_lab import table
 from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.http.exchange import Attempt
+from hookline.relay.http.exchange import Attempt, ExchangeResult
 from hookline.relay.http.httpx_transport import open_httpx
 from hookline.relay.http.request import parse_target
 from hookline.relay.http.tls import tls_context
@@ -167,6 +167,41 @@ async def poster(opener: OpenTransport, context: ssl.SSLContext, port: int, post
         await opened.aclose()
 
 
+async def begun(context: ssl.SSLContext, port: int, posts: int) -> Measured:
+    """The quick way of the relay: each result begins the next POST, without a task."""
+    opened = open_client(
+        parse_target(f"https://localhost:{port}/feedback"), LOOPBACK, context, CONNECTIONS, time.time
+    )
+    ended = asyncio.get_running_loop().create_future()
+    begun_posts = answered = 0
+
+    def attempt(number: int) -> Attempt:
+        return Attempt(number.to_bytes(16, "big"), BODY, 1, 1_800_000_000.0, "2026-11-22T10:00:00Z")
+
+    def begin() -> bool:
+        nonlocal begun_posts
+        begun_posts += 1
+        return opened.begin(HEADERS, attempt(begun_posts), deadline=30.0, on_result=on_result) is not None
+
+    def on_result(result: ExchangeResult) -> None:
+        nonlocal answered
+        answered += 1
+        if getattr(result, "status", None) != 200 or answered == posts or (begun_posts < posts and not begin()):
+            ended.set_result(result)
+
+    try:
+        await asyncio.gather(*(opened.post(HEADERS, attempt(0), deadline=30.0) for _ in range(CONNECTIONS)))
+        cpu, started = used(), time.perf_counter()
+        while begin():
+            pass
+        begun_posts -= 1  # no connection was left for the last one
+        await ended
+        assert answered == posts, ended
+        return posts / (time.perf_counter() - started), (used() - cpu) / posts
+    finally:
+        await opened.aclose()
+
+
 async def plain_httpx(context: ssl.SSLContext, port: int, posts: int) -> Measured:
     limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
     async with httpx.AsyncClient(verify=context, trust_env=False, limits=limits, timeout=60) as client:
@@ -191,6 +226,7 @@ def ways_of(directory: Path, port: int, posts: int) -> dict[str, Callable[[], Me
     ways: dict[str, Callable[[], Measured]] = {
         BARE: lambda: bare_sockets(context, port, posts),
         ENGINE: lambda: asyncio.run(poster(open_client, context, port, posts)),
+        WAYS_OF_THE_RELAY[0]: lambda: asyncio.run(begun(context, port, posts)),
         "httpcore": lambda: asyncio.run(poster(open_httpx, context, port, posts // 100)),
         "httpx": lambda: asyncio.run(plain_httpx(context, port, posts // 100)),
     }

@@ -19,6 +19,7 @@ from builders import delivery, ingest_batch, webhook
 from hookline.model import Address, DeliveryPolicy
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
+from hookline.relay.delivery.attempt import Endpoint
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.lane import MIN_UNWRITTEN, Lane
@@ -96,7 +97,7 @@ def locked(directory: Path) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
-class Accepting:
+class Accepting(Endpoint):
     """An endpoint that accepts every delivery, and counts them."""
 
     def __init__(self) -> None:

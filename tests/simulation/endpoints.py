@@ -14,8 +14,12 @@ from hookline.model import Webhook
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, Response
 from hookline.relay.http.request import Header
 from hookline.relay.http.response_head import parse_retry_after
+from hookline.relay.http.transport import BegunPost, OnResult
 from simulation.events import SimulatedEvent, number_of
 from simulation.world import World
+
+# How often no connection is free for a request, so that it needs a task.
+NO_CONNECTION_PROBABILITY: Final = 0.1
 
 
 class Mood(StrEnum):
@@ -59,6 +63,7 @@ class SimulatedEndpoint:
     def __init__(self, url: str, world: World, phases: Sequence[tuple[float, Mood]]) -> None:
         self.url = url
         self.was_gone = any(mood in (Mood.GONE, Mood.CLOSING) for _, mood in phases)
+        self.random = world.random
         self._world = world
         self._phases = list(phases)
         self._healed = False
@@ -168,6 +173,7 @@ class SimulatedTransport:
         self.in_flight = 0
         self._events = events
         self._observer = observer
+        self._random = endpoint.random
 
     async def post(
         self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
@@ -184,23 +190,67 @@ class SimulatedTransport:
         self.in_flight += 1
         result: ExchangeResult | None = None
         try:
-            self._observer.request_started(self, number)
-            reply = self.endpoint.reply(self._events[number])
-            lost = reply.accepted and not isinstance(reply.result, Response)
-            if reply.seconds > deadline:
-                reply = Reply(
-                    deadline, Failure(FailureKind.TIMEOUT, f"no response within {deadline:g} s"), reply.accepted
-                )
-                lost = reply.accepted
-            if reply.accepted:
-                # The endpoint takes the event before its response travels back.
-                self._observer.event_accepted(self, number, response_lost=lost)
+            reply = self._arrive(number, deadline)
             await asyncio.sleep(reply.seconds)
             result = reply.result
             return result
         finally:
-            self.in_flight -= 1
-            self._observer.request_ended(self, number, result)
+            self._end(number, result)
+
+    def begin(
+        self,
+        headers: Sequence[Header],
+        attempt: Attempt,
+        *,
+        deadline: float,
+        on_result: OnResult,
+        signature: str = "",
+    ) -> BegunPost | None:
+        """Send one event without a task, if a connection is free. Arguments as `post`."""
+        if self._random.random() < NO_CONNECTION_PROBABILITY:
+            return None
+        number = number_of(json.loads(attempt.body)["requestId"])
+        self.in_flight += 1
+        return SimulatedPost(self, number, self._arrive(number, deadline), on_result)
+
+    def _arrive(self, number: int, deadline: float) -> Reply:
+        """A request arrives at the endpoint. Returns what the relay receives, within the deadline."""
+        self._observer.request_started(self, number)
+        reply = self.endpoint.reply(self._events[number])
+        lost = reply.accepted and not isinstance(reply.result, Response)
+        if reply.seconds > deadline:
+            reply = Reply(
+                deadline, Failure(FailureKind.TIMEOUT, f"no response within {deadline:g} s"), reply.accepted
+            )
+            lost = reply.accepted
+        if reply.accepted:
+            # The endpoint takes the event before its response travels back.
+            self._observer.event_accepted(self, number, response_lost=lost)
+        return reply
+
+    def _end(self, number: int, result: ExchangeResult | None) -> None:
+        self.in_flight -= 1
+        self._observer.request_ended(self, number, result)
 
     async def aclose(self) -> None:
         """Nothing is open."""
+
+
+class SimulatedPost:
+    """A request that was begun without a task: a timer of the simulated loop passes its result on."""
+
+    def __init__(self, transport: SimulatedTransport, number: int, reply: Reply, on_result: OnResult) -> None:
+        self._transport = transport
+        self._number = number
+        self._result = reply.result
+        self._on_result = on_result
+        self._timer = asyncio.get_running_loop().call_later(reply.seconds, self._end)
+
+    def cancel(self) -> None:
+        """The relay closes the connection."""
+        self._timer.cancel()
+        self._transport._end(self._number, None)
+
+    def _end(self) -> None:
+        self._transport._end(self._number, self._result)
+        self._on_result(self._result)

@@ -17,8 +17,9 @@ from msgspec.structs import replace
 from hookline.model import RetryPolicy, Webhook
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery import attempt as attempt_module
-from hookline.relay.delivery import lane as lane_module
-from hookline.relay.delivery.attempt import AttemptSeries, Endpoint
+from hookline.relay.delivery import attempts_in_flight
+from hookline.relay.delivery.attempt import AttemptSeries, Endpoint, FirstPost
+from hookline.relay.delivery.attempts_in_flight import AttemptsInFlight
 from hookline.relay.delivery.circuit_breaker import BreakerPhase, CircuitBreaker
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.endpoint_state import EndpointStateWriter, Handover
@@ -178,11 +179,11 @@ def _turn_for_expired() -> AbstractContextManager[Any]:
     """Take a turn for a delivery before checking its age."""
 
     def _next_delivery(self: Lane) -> QueuedDelivery | None:
-        while not self.full and (item := self.queue.first(probes=self._probes)) is not None:
+        while not self.full and (item := self.queue.first(probes=self.breaker.is_probing)) is not None:
             if (delay := self.rate_limiter.delay(self._clock.elapsed())) > 0:
                 self._wake_in(delay)
                 return None
-            self.queue.take(item, probes=self._probes)
+            self.queue.take(item, probes=self.breaker.is_probing)
             if not self._is_expired(item):
                 return item
             self._settle(item, AttemptSeries(0, Dead("expired"), None, item.history, self._clock.now()))
@@ -259,7 +260,22 @@ def _wall_durations() -> AbstractContextManager[Any]:
     async def attempt(endpoint: Endpoint, item: QueuedDelivery, policy: RetryPolicy, **options: Any) -> AttemptSeries:
         return await real(endpoint, item, policy, **{**options, "clock": _WallClock(options["clock"])})
 
-    return patch.object(lane_module, "attempt", attempt)
+    return patch.object(attempts_in_flight, "attempt", attempt)
+
+
+def _repeated_post() -> AbstractContextManager[Any]:
+    """Post a delivery again whose quick post was not accepted, without a look at the result."""
+    real = AttemptsInFlight._start_worker
+
+    def _start_worker(self: AttemptsInFlight, item: QueuedDelivery, first: FirstPost | None = None) -> None:
+        real(self, item)
+
+    return patch.object(AttemptsInFlight, "_start_worker", _start_worker)
+
+
+def _endless_quick_posts() -> AbstractContextManager[Any]:
+    """Let the next quick post follow without a look at a pause or at the circuit breaker."""
+    return patch.object(Lane, "following", Lane._next_delivery)
 
 
 def _unlimited() -> AbstractContextManager[Any]:
@@ -305,11 +321,13 @@ PLANTED_FAULTS = {
         "Retry-After", lambda: patch.object(EndpointStateWriter, "write", _do_nothing)
     ),
     "confirming attempts without a turn": PlantedFault(
-        "rate limit", lambda: patch.object(Lane, "_may_continue", _always)
+        "rate limit", lambda: patch.object(Lane, "may_continue", _always)
     ),
     "a longer Retry-After is not saved": PlantedFault("Retry-After", _saved_once),
     "a late Retry-After is ignored": PlantedFault("Retry-After", _late_wait_ignored),
     "a 410 during a reconfiguration is dropped": PlantedFault("nothing after 410", _dropped_410),
+    "a quick post repeated by its worker": PlantedFault("Retry-After", _repeated_post),
+    "quick posts that ignore a pause": PlantedFault("nothing during a pause", _endless_quick_posts),
     "rate limit ignored": PlantedFault("rate limit", _unlimited),
     "durations by the wall clock": PlantedFault("true durations", _wall_durations),
     "due times by a clock that is set in between": PlantedFault(

@@ -14,6 +14,7 @@ from hookline.model import Webhook
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery import dispatcher
+from hookline.relay.delivery.attempt import Endpoint
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
 from hookline.relay.relay import Ending, RelaySettings
@@ -73,7 +74,7 @@ class Lines:
     def close(self) -> None: ...
 
 
-class Answering:
+class Answering(Endpoint):
     """An endpoint that answers by a function."""
 
     def __init__(self, answer: Callable[[], ExchangeResult]) -> None:

@@ -40,6 +40,10 @@ class RelayClock:
         """The wall clock as of the last `take_step`, for timestamps and due times."""
         return self._even() + self._offset
 
+    def at(self, elapsed: float) -> float:
+        """The value of `now` at an earlier value of `elapsed`, without a look at the machine's clock."""
+        return self._start + elapsed + self._offset
+
     def elapsed(self) -> float:
         """Seconds since the relay started, by the clock that runs evenly."""
         return self._even() - self._start

@@ -38,6 +38,7 @@ def test_without_a_step_both_times_are_the_same(machine: Machine, clock: RelayCl
     machine.passes(3 * DAY)
     assert machine.wall == clock.now() == clock.cautious_now()
     assert (3 * DAY, 0.0, 0) == (clock.elapsed(), clock.take_step(), clock.steps)
+    assert clock.now() == clock.at(clock.elapsed())
 
 
 def test_a_jump_forward_ages_nothing(machine: Machine, clock: RelayClock) -> None:
@@ -49,6 +50,7 @@ def test_a_jump_forward_ages_nothing(machine: Machine, clock: RelayClock) -> Non
     assert before + 30 * DAY + 60.0 == clock.now()
     assert before + 60.0 == clock.cautious_now()
     assert 60.0 == clock.elapsed()
+    assert clock.now() - 60.0 == clock.at(0.0)
 
 
 def test_a_jump_back_only_keeps_things_longer(machine: Machine, clock: RelayClock) -> None:

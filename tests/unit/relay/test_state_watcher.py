@@ -15,6 +15,7 @@ import pytest
 from builders import ACME, delivery, document, entry, ingest_batch, routes, settlement
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
+from hookline.relay.delivery.attempt import Endpoint
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
@@ -37,7 +38,7 @@ DAY = 86_400.0
 OTHER_URL = "https://hooks.acme.example/other"
 
 
-class Held:
+class Held(Endpoint):
     """An endpoint that answers once the test gives the answer."""
 
     def __init__(self) -> None:

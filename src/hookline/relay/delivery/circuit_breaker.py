@@ -75,7 +75,8 @@ class CircuitBreaker:
 
     Times are seconds of one clock, which the caller passes in. `until` is the end of the phase OPEN, `asked_until`
     that of the longest Retry-After in it, if any. `times_opened` counts how often the breaker opened, and each
-    response with 410. `allowance` is the number of attempts that may run at once. `refusals_in_a_row` counts the
+    response with 410. `allowance` is the number of attempts that may run at once. `is_probing`: the breaker is
+    HALF_OPEN, or it is CLOSED and `allowance` is below the webhook's concurrency. `refusals_in_a_row` counts the
     events that became dead letters since the latest success.
     """
 
@@ -101,6 +102,7 @@ class CircuitBreaker:
         self.asked_until: float | None = None
         self.times_opened = 0
         self.allowance = concurrency
+        self.is_probing = False
         self.refusals_in_a_row = 0
         self._concurrency = concurrency
         self._initial_interval_seconds = initial_interval_seconds
@@ -110,20 +112,11 @@ class CircuitBreaker:
         self._network_failures = 0
         self._recent: deque[tuple[float, bool]] = deque(maxlen=WINDOW_ATTEMPTS)
 
-    @property
-    def is_recovering(self) -> bool:
-        """Whether the breaker has closed, and admits fewer attempts at once than the webhook's concurrency."""
-        return self.phase is BreakerPhase.CLOSED and self.allowance < self._concurrency
-
     def admits(self, in_flight: int) -> bool:
         """Whether one more attempt may start while `in_flight` others run."""
-        match self.phase:
-            case BreakerPhase.CLOSED:
-                return in_flight < self.allowance
-            case BreakerPhase.HALF_OPEN:
-                return in_flight < 1
-            case BreakerPhase.OPEN | BreakerPhase.GONE:
-                return False
+        if self.phase is BreakerPhase.CLOSED:
+            return in_flight < self.allowance
+        return self.phase is BreakerPhase.HALF_OPEN and in_flight < 1
 
     def record(self, action: PolicyAction, now: float, *, late: bool, alone: bool = False) -> None:
         """Record the result of an attempt.
@@ -136,7 +129,10 @@ class CircuitBreaker:
         """
         if isinstance(action, Delivered):
             self.refusals_in_a_row = 0
-        elif isinstance(action, Dead):
+            if not late:
+                self.succeeded(now)
+            return
+        if isinstance(action, Dead):
             self.refusals_in_a_row += 1
         match action:
             case EndpointGone(reason):
@@ -151,7 +147,7 @@ class CircuitBreaker:
                 self.failed(now, reason, network=not reason.startswith("http "), wait=wait)
             case PauseEndpoint(reason):
                 self.pause(now, reason)
-            case Delivered() | Dead():
+            case Dead():
                 # An endpoint that refuses one event works. For the breaker this is a success.
                 self.succeeded(now)
             case RefreshToken() | ConfirmOnce():
@@ -160,6 +156,8 @@ class CircuitBreaker:
     def succeeded(self, now: float) -> None:
         self._network_failures = 0
         self._recent.append((now, True))
+        if self.phase is BreakerPhase.CLOSED and not self.is_probing:
+            return  # this serves almost all events: nothing changes
         if self.phase is BreakerPhase.HALF_OPEN:
             self._recent.clear()
             self.allowance = 1
@@ -256,3 +254,5 @@ class CircuitBreaker:
 
     def _enter(self, event: BreakerEvent) -> None:
         self.phase = TRANSITIONS[self.phase][event]
+        is_recovering = self.phase is BreakerPhase.CLOSED and self.allowance < self._concurrency
+        self.is_probing = is_recovering or self.phase is BreakerPhase.HALF_OPEN

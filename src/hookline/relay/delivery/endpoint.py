@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -14,14 +15,16 @@ from hookline.relay.auth.client_certificates import read_certificates
 from hookline.relay.auth.credentials import Credentials
 from hookline.relay.http.error_mapping import error_text
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, as_fault
-from hookline.relay.http.request import parse_target
+from hookline.relay.http.request import Header, parse_target
 from hookline.relay.http.tls import Certificates
-from hookline.relay.http.transport import Transport
+from hookline.relay.http.transport import BegunPost, OnResult, Transport
 from hookline.relay.http.transport_factory import TransportFactory
 from hookline.relay.secrets import FileStamp, SecretResolver
 
 # A check costs a few system calls per file, so the relay does not check for each event.
 SECRET_FILE_CHECK_SECONDS: Final = 1.0
+# Attempts without a task use the same headers for this time. `renew` ends it.
+SAME_HEADERS_SECONDS: Final = 0.05
 
 
 class SecretFileWatcher:
@@ -95,12 +98,12 @@ class HttpEndpoint:
         self._query = b""
         self._must_read_certificates = True
         self._certificates_may_have_changed = False
+        self._headers: Sequence[Header] = ()
+        self._looked_at = -inf
 
     async def post(self, attempt: Attempt) -> ExchangeResult:
         """Make one attempt, as attempt.Endpoint requires."""
-        if self._secret_files.changed(self._clock()):
-            self._credentials.check_secrets()
-            self._certificates_may_have_changed = True
+        self._notice_replaced_files()
         while True:
             try:
                 headers = self._credentials.headers(self._clock())
@@ -117,22 +120,60 @@ class HttpEndpoint:
             self._must_read_certificates = True
         return result
 
+    def begin(self, attempt: Attempt, on_result: OnResult) -> BegunPost | None:
+        """Make one attempt without a task, as attempt.Endpoint requires.
+
+        It uses a kept connection. A TLS failure on it is not about certificates, because these were accepted when the
+        connection was made.
+        """
+        if not 0 <= attempt.at - self._looked_at < SAME_HEADERS_SECONDS and not self._look(attempt.at):
+            return None
+        assert self._transport is not None
+        return self._transport.begin(
+            self._headers,
+            attempt,
+            deadline=self._timeout_seconds,
+            on_result=on_result,
+            signature=self._credentials.sign(attempt),
+        )
+
+    def _look(self, now: float) -> bool:
+        """Look at everything that a request depends on. False: `post` must renew something, or report a fault."""
+        self._looked_at = -inf
+        self._notice_replaced_files()
+        if self._transport is None or self._must_read_certificates or self._certificates_may_have_changed:
+            return False
+        try:
+            self._headers = self._credentials.headers(self._clock())
+        except (HooklineError, OSError):
+            return False
+        if self._query != self._credentials.query:
+            return False
+        self._looked_at = now
+        return True
+
     def renew(self) -> None:
         """Drop the token and the resolved secrets. A fresh token may need a fresh key."""
         self._credentials.renew()
         self._must_read_certificates = True
+        self._looked_at = -inf
 
     async def aclose(self) -> None:
         """Close all connections."""
         if self._transport is not None:
             await self._transport.aclose()
 
+    def _notice_replaced_files(self) -> None:
+        if self._secret_files.changed(self._clock()):
+            self._credentials.check_secrets()
+            self._certificates_may_have_changed = True
+
     async def _current_transport(self) -> Transport:
         before = self._transport
+        may_have_changed, self._certificates_may_have_changed = self._certificates_may_have_changed, False
         if before is None or self._must_read_certificates or self._query != self._credentials.query:
             return await self._renewed_transport()
-        if self._certificates_may_have_changed:
-            self._certificates_may_have_changed = False
+        if may_have_changed:
             try:
                 return await self._renewed_transport()
             except HooklineError:  # the operator replaces certificate and key one after the other

@@ -1,32 +1,41 @@
 """One endpoint's lane: decides when each of its pending deliveries is attempted, and applies the results.
 
-Its queue (lane_queue.py) prefetches a bounded number of the deliveries that are pending in the spool. The lane runs
-as many workers as its circuit breaker and its concurrency permit, and passes settlements to its listener. A lane
-never writes to the spool. A delivery remains pending until the spool records another state, so a lane can be dropped
-at any time.
+Its queue (lane_queue.py) prefetches a bounded number of the deliveries that are pending in the spool. The lane makes
+as many attempts at once (attempts_in_flight.py) as its circuit breaker and its concurrency permit, and passes
+settlements to its listener. A lane never writes to the spool. A delivery remains pending until the spool records
+another state, so a lane can be dropped at any time.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from random import Random
 from typing import Final, Protocol
 
 from hookline.model import Ordering, Webhook
 from hookline.relay.clock import RelayClock
-from hookline.relay.delivery.attempt import AttemptRecord, AttemptSeries, Endpoint, attempt, fails_alone, settle
+from hookline.relay.delivery.attempt import (
+    AttemptRecord,
+    AttemptSeries,
+    Endpoint,
+    delivered,
+    fails_alone,
+    settle,
+)
+from hookline.relay.delivery.attempt_turns import AttemptTurns
+from hookline.relay.delivery.attempts_in_flight import AttemptsInFlight
 from hookline.relay.delivery.circuit_breaker import BreakerPhase, CircuitBreaker
 from hookline.relay.delivery.counters import WebhookCounters
 from hookline.relay.delivery.lane_queue import LaneQueue
 from hookline.relay.delivery.probe_choice import ProbeChoice
 from hookline.relay.delivery.rate_limiter import RateLimiter
-from hookline.relay.delivery.response_policy import OUTCOMES, Dead
+from hookline.relay.delivery.response_policy import OUTCOMES, Dead, Delivered
 from hookline.relay.spool.spool import ProbeRequest, QueuedDelivery, Settlement, State
 
 # A crash repeats the deliveries whose settlements are not written, so there are few of them. The relay writes them in
 # groups, so there must not be too few.
 MIN_UNWRITTEN: Final = 64
+_DELIVERED: Final = Delivered()
 
 
 def max_unwritten(concurrency: int) -> int:
@@ -88,7 +97,6 @@ class Lane:
             request_refill=lambda: listener.request_refill(self),
             request_probe=lambda: listener.request_probe(self),
         )
-        self.attempting: dict[int, bytes] = {}
         self.breaker = CircuitBreaker(
             concurrency=policy.concurrency,
             initial_interval_seconds=policy.retry.initial_delay.total_seconds(),
@@ -98,16 +106,17 @@ class Lane:
         self.max_age_seconds = policy.retry.max_age.total_seconds()
         self._retry_policy = policy.retry
         self.rate_limiter = RateLimiter(policy.rate_limit)
+        self._turns = AttemptTurns(self.rate_limiter, clock, self.start_attempts)
         self._limited = policy.rate_limit is not None
         self._max_unwritten = max_unwritten(policy.concurrency)
         self._listener = listener
         self._counters = counters
         self._clock = clock
         self._jitter = random.random
-        self._workers: dict[asyncio.Task[None], None] = {}  # ordered, unlike a set
+        self.attempts_in_flight = AttemptsInFlight(
+            endpoint, self, policy=policy.retry, clock=clock, breaker=self.breaker
+        )
         self._timer: asyncio.TimerHandle | None = None
-        self._interruption = asyncio.Event()
-        self._waiting_for_turn = 0
         self._unwritten = 0
         self._last_success = 0.0
         self._stopping = False
@@ -118,20 +127,8 @@ class Lane:
         return self.paused or not self.webhook.enabled
 
     @property
-    def attempts_in_flight(self) -> int:
-        return len(self._workers)
-
-    @property
     def _takes_nothing(self) -> bool:
         return self._stopping or self.suspended or self.breaker.phase is BreakerPhase.GONE
-
-    @property
-    def _probes(self) -> bool:
-        """Whether the spool chooses the next delivery: before a probe, and while the concurrency recovers after one.
-
-        The oldest deliveries may be those that fail, and each of them would hold the few attempts that may run.
-        """
-        return self.breaker.phase is BreakerPhase.HALF_OPEN or self.breaker.is_recovering
 
     @property
     def full(self) -> bool:
@@ -144,14 +141,12 @@ class Lane:
         self._unwritten -= 1
 
     def start_attempts(self) -> None:
-        """Start workers, as far as breaker, rate limit and concurrency permit. Cheap if nothing is queued."""
+        """Start attempts, as far as breaker, rate limit and concurrency permit. Cheap if nothing is queued."""
         if self._stopping or self.suspended:
             return
         self._tick()
-        while self.breaker.admits(len(self._workers)) and (item := self._next_delivery()) is not None:
-            task = asyncio.get_running_loop().create_task(self._work(item))
-            self._workers[task] = None
-            task.add_done_callback(self._workers.pop)
+        while self.breaker.admits(len(self.attempts_in_flight)) and (item := self._next_delivery()) is not None:
+            self.attempts_in_flight.start(item)
 
     def _tick(self) -> None:
         before = self.breaker.phase
@@ -172,15 +167,13 @@ class Lane:
         Deliveries that are too old become dead letters here. They take no turn: otherwise a backlog of them would use
         up the whole rate, and the events behind them would become too old as well.
         """
-        while not self.full and (item := self.queue.first(probes=self._probes)) is not None:
+        while not self.full and (item := self.queue.first(probes=self.breaker.is_probing)) is not None:
             expired = self._is_expired(item)
-            if not expired and self._limited:
-                if self._waiting_for_turn:
-                    return None  # another attempt of a delivery in flight comes first, and starts the others then
-                if (delay := self.rate_limiter.delay(self._clock.elapsed())) > 0:
+            if not expired and self._limited and (delay := self._turns.delay()) != 0:
+                if delay is not None:
                     self._wake_in(delay)
-                    return None
-            self.queue.take(item, probes=self._probes)
+                return None
+            self.queue.take(item, probes=self.breaker.is_probing)
             if not expired:
                 return item
             self._settle(item, AttemptSeries(0, Dead("expired"), None, item.history, self._clock.now()))
@@ -191,7 +184,7 @@ class Lane:
 
     def probe_request(self) -> ProbeRequest | None:
         """The question for the spool; None if the lane needs no answer any more."""
-        if self._probes and not self._stopping:
+        if self.breaker.is_probing and not self._stopping:
             return self.queue.probe.request(ordered=self.ordered)
         self.queue.probe.reset()
         return None
@@ -201,94 +194,79 @@ class Lane:
         self.queue.offer_probe(item)
         self.start_attempts()
 
-    async def _work(self, item: QueuedDelivery) -> None:
-        """Attempt one delivery after the other, until none is left or the lane admits no further attempt."""
-        # A response that arrived since this worker was created may forbid attempts now.
+    def put_back(self, item: QueuedDelivery) -> bool:
+        """Return the delivery to the queue if no attempt may start now. False: its attempt may start."""
         if self._takes_nothing or self.breaker.phase is BreakerPhase.OPEN:
             self.queue.put_back(item)
-            return
-        while True:
-            self._settle(item, await self._attempt(item))
-            if self._stopping or self.suspended or not self.breaker.admits(len(self._workers) - 1):
-                break
-            if (following := self._next_delivery()) is None:
-                break
-            item = following
+            return True
+        return False
+
+    def following(self) -> QueuedDelivery | None:
+        """The delivery to attempt after one that has just ended; None if there is none, or it must wait."""
+        following = None
+        if not self._takes_nothing and self.breaker.admits(len(self.attempts_in_flight) - 1):
+            following = self._next_delivery()
         # After a successful probe there is room for two workers. A rate limit admits the next attempt later.
-        if not self.queue.is_empty:
+        if following is None and not self.queue.is_empty:
             asyncio.get_running_loop().call_soon(self.start_attempts)
+        return following
 
-    def _settle(self, item: QueuedDelivery, series: AttemptSeries) -> None:
-        settlement = settle(item, series, self._retry_policy, last_success=self._last_success, jitter=self._jitter)
-        if settlement.state is State.DELIVERED:
-            self._last_success = series.ended
-        if settlement.state is not State.PENDING:
-            self._counters.latency.add(series.ended - item.since)
-        self._unwritten += 1
-        self._listener.settled(self, item, settlement)
+    def accepted(self, item: QueuedDelivery, http: int, *, started: float, ended: float, late: bool) -> None:
+        """The first attempt of the delivery was accepted. It was a quick post, so the breaker was closed."""
+        now = self._clock.at(ended)
+        self.attempted(item, AttemptRecord(item.attempts + 1, _DELIVERED, ended - started, http))
+        self.breaker.record(_DELIVERED, now, late=late)
+        self._record(item, delivered(item, http), now)
 
-    async def _attempt(self, item: QueuedDelivery) -> AttemptSeries:
-        times_opened = self.breaker.times_opened
-        self.attempting[item.seq] = item.id
-        series = await attempt(
-            self.endpoint,
-            item,
-            self._retry_policy,
-            clock=self._clock,
-            on_attempt=self._on_attempt,
-            may_continue=lambda: self._may_continue(item, times_opened),
-            refusals_in_a_row=lambda: self.breaker.refusals_in_a_row,
-        )
-        del self.attempting[item.seq]
-        before, late = self.breaker.phase, times_opened != self.breaker.times_opened
+    def ended(self, item: QueuedDelivery, series: AttemptSeries, *, late: bool) -> None:
+        """All attempts of the delivery have ended. `late`: the breaker has opened since the first one began."""
+        before = self.breaker.phase
         alone = fails_alone(item, series, self._last_success)
         self.breaker.record(series.action, series.ended, late=late, alone=alone)
         if before is BreakerPhase.HALF_OPEN and not late and self.breaker.phase is BreakerPhase.OPEN:
             self.queue.probe.failed()
         self._report_phase(before)
-        return series
+        self._settle(item, series)
 
-    async def _may_continue(self, item: QueuedDelivery, times_opened: int) -> bool:
+    def _settle(self, item: QueuedDelivery, series: AttemptSeries) -> None:
+        settlement = settle(item, series, self._retry_policy, last_success=self._last_success, jitter=self._jitter)
+        self._record(item, settlement, series.ended)
+
+    def _record(self, item: QueuedDelivery, settlement: Settlement, ended: float) -> None:
+        if settlement.state is State.DELIVERED:
+            self._last_success = ended
+        if settlement.state is not State.PENDING:
+            self._counters.latency.add(ended - item.since)
+        self._unwritten += 1
+        self._listener.settled(self, item, settlement)
+
+    async def may_continue(self, item: QueuedDelivery, times_opened: int) -> bool:
         """Wait for a turn of the rate limiter for a confirming attempt, or for one with a fresh token.
 
-        It comes before new deliveries and retries, which would otherwise take every turn. False: it must not go out,
-        because the lane sends nothing any more, the breaker has opened since the first attempt of the delivery, or
-        the delivery is too old.
+        False: it must not go out, because the lane sends nothing any more, the breaker has opened since the first
+        attempt of the delivery, or the delivery is too old.
         """
-        self._waiting_for_turn += 1
-        try:
-            while not self._takes_nothing and not self._is_expired(item):
-                if times_opened != self.breaker.times_opened and self.breaker.phase is not BreakerPhase.CLOSED:
-                    return False
-                if (delay := self.rate_limiter.delay(self._clock.elapsed())) <= 0:
-                    return True
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(delay):
-                        await self._interruption.wait()
-            return False
-        finally:
-            self._waiting_for_turn -= 1
-            asyncio.get_running_loop().call_soon(self.start_attempts)
 
-    def _interrupt(self) -> None:
-        """Make the attempts that wait for a turn check again whether they may go out."""
-        self._interruption.set()
-        self._interruption = asyncio.Event()
+        def is_permitted() -> bool:
+            has_opened = times_opened != self.breaker.times_opened and self.breaker.phase is not BreakerPhase.CLOSED
+            return not (self._takes_nothing or has_opened or self._is_expired(item))
 
-    def _on_attempt(self, item: QueuedDelivery, record: AttemptRecord) -> None:
+        return await self._turns.wait(is_permitted)
+
+    def attempted(self, item: QueuedDelivery, record: AttemptRecord) -> None:
         self._counters.attempts[OUTCOMES[type(record.action)]] += 1
         self._listener.attempted(self, item, record)
 
     def _report_phase(self, before: BreakerPhase) -> None:
         if self.breaker.phase is not before:
-            self._interrupt()
+            self._turns.interrupt()
             self._listener.phase_changed(self, before)
 
     def pause(self, paused: bool) -> None:
         """An operator pauses or resumes the webhook. Attempts in flight finish."""
         if paused is not self.paused:
             self.paused = paused
-            self._interrupt()
+            self._turns.interrupt()
             self.queue.reload()
 
     def retry_now(self) -> None:
@@ -314,15 +292,8 @@ class Lane:
         Attempts that take longer than `grace_seconds` are cancelled. Their deliveries remain pending.
         """
         self._stopping = True
-        self._interrupt()
+        self._turns.interrupt()
         if self._timer is not None:
             self._timer.cancel()
-        if self._workers:
-            workers = list(self._workers)
-            await asyncio.wait(workers, timeout=grace_seconds)
-            late = [task for task in workers if not task.done()]
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+        await self.attempts_in_flight.finish(grace_seconds)
         await self.endpoint.aclose()

@@ -42,13 +42,18 @@ class KeptConnectionBroke(ConnectionError):
     address: str | None = None
 
 
+# The receiver of a request's result: the response, or the error that ended the request.
+OnEnded = Callable[["ResponseReader | BaseException"], None]
+OnDone = Callable[["ClientConnection", "BaseException | None"], None]
+
+
 class ClientConnection:
     """A TLS session over a connected, non-blocking socket, within one loop.
 
-    `tls` is the session. The client owns `address`, the endpoint's IP address, `is_kept`, whether the connection was
-    idle, so that the server may close it as a request is sent, and `due` and `retire_at`, both in
-    seconds on the loop's clock: when it closes the connection with a TimeoutError, and from when on it does not use
-    the connection again.
+    `tls` is the session, `response` the response to the last request. The client owns `address`, the endpoint's IP
+    address, `is_kept`, whether the connection was idle, so that the server may close it as a request is sent,
+    `on_ended`, the receiver of the request's result, and `due` and `retire_at`, both in seconds on the loop's clock:
+    when it closes the connection with a TimeoutError, and from when on it does not use the connection again.
 
     Args:
         connected: The socket.
@@ -61,9 +66,9 @@ class ClientConnection:
     """
 
     __slots__ = (
-        "_handshake_done", "_incoming", "_is_closed", "_loop", "_on_closed", "_outgoing", "_poll", "_response",
-        "_set_due", "_socket", "_unsent", "_waiting", "_write_failed", "address", "due", "is_kept", "retire_at",
-        "tls",
+        "_handshake_done", "_incoming", "_is_closed", "_is_drained", "_loop", "_on_closed", "_on_done", "_outgoing",
+        "_poll", "_set_due", "_socket", "_unsent", "_write_failed", "address", "due", "is_kept", "on_ended",
+        "response", "retire_at", "tls",
     )  # fmt: skip
 
     def __init__(
@@ -80,15 +85,16 @@ class ClientConnection:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name(host))
         self._set_due, self._on_closed = set_due, on_closed
-        self._response = ResponseReader.unused()
-        self._waiting: asyncio.Future[ResponseReader] | None = None
+        self.response = ResponseReader.unused()
+        self._on_done: OnDone | None = None
         self._unsent: bytes | memoryview = b""
-        self._handshake_done = self._write_failed = self._is_closed = False
+        self._handshake_done = self._write_failed = self._is_closed = self._is_drained = False
         self._poll = select.poll()
         self._poll.register(connected, select.POLLIN)
         self.due = self.retire_at = float("inf")
         self.address = ""
         self.is_kept = False
+        self.on_ended: OnEnded | None = None
 
     async def handshake(self, handshakes: Handshakes) -> None:
         """Begin TLS and verify the endpoint's certificate. Raises OSError, which includes ssl.SSLError.
@@ -125,36 +131,37 @@ class ClientConnection:
             else:
                 self._incoming.write_eof()
 
-    def exchange(self, request: bytes) -> asyncio.Future[ResponseReader]:
+    def send(self, request: bytes, on_done: OnDone) -> None:
         """Send a request while the connection is `reusable`, and read its response.
 
-        The future is done when the response is finished, or when its body takes too long. Without a complete head
-        the future raises NotHttp or OSError, which includes ssl.SSLError, TimeoutError and PeerClosed.
+        The loop calls `on_done` once, and no method of a connection does: when the response is finished, or when its
+        body takes too long. Its second argument is None if `response` has a complete head. Otherwise it is NotHttp or
+        OSError, which includes ssl.SSLError, TimeoutError and PeerClosed.
         """
-        self._response = ResponseReader()
-        waiting = self._waiting = self._loop.create_future()
+        self.response = ResponseReader()
         if self._is_closed:  # after the handshake and before this call
-            self._settle(PeerClosed("the connection was closed before the response"))
-            return waiting
+            self._loop.call_soon(on_done, self, PeerClosed("the connection was closed before the response"))
+            return
         try:
             sent = self.tls.write(request)
             while sent < len(request):  # one TLS record at a time
                 sent += self.tls.write(memoryview(request)[sent:])
             self._flush()
+            self._on_done = on_done
         except OSError as error:
-            self.close(error)
-        return waiting
+            self.close()
+            self._loop.call_soon(on_done, self, error)
 
     @property
     def reusable(self) -> bool:
         """Whether the connection can carry another request: the last one was sent and its response ended cleanly."""
         is_usable = not (self._is_closed or self._unsent or self._write_failed)
-        return self._response.clean and self._handshake_done and is_usable
+        return self.response.clean and self._handshake_done and is_usable
 
     @property
-    def is_empty(self) -> bool:
-        """Whether no byte of the last response has arrived."""
-        return self._response.is_empty
+    def is_ready(self) -> bool:
+        """Whether it is `reusable`, and no byte is left behind the response, which `on_done` has just reported."""
+        return self._is_drained and self.reusable
 
     def check_reusable(self) -> bool:
         """Read what arrived on the idle connection, such as its end or a stray response, then return `reusable`."""
@@ -163,7 +170,7 @@ class ClientConnection:
         return self.reusable
 
     def close(self, error: BaseException | None = None) -> None:
-        """Close now. A waiting caller gets the response if its head is complete, and `error` otherwise."""
+        """Close now. The request ends: with its response if that has a complete head, and with `error` otherwise."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -173,22 +180,35 @@ class ClientConnection:
         elif self._handshake_done and not self._write_failed:
             self._send_close_notify()
         self._socket.close()
-        self._settle(error or PeerClosed("the connection was closed"))
         self._on_closed(self)
+        on_done, self._on_done = self._on_done, None
+        if on_done is not None:
+            error = error or PeerClosed("the connection was closed")
+            self._loop.call_soon(on_done, self, None if self.response.head is not None else error)
+
+    def cancel(self) -> None:
+        """End the request. The caller ignores its result."""
+        self.close(asyncio.CancelledError())
 
     def _readable(self) -> None:
-        """Any error ends the connection and reaches the waiting caller. The loop sees no exception."""
+        """Any error ends the connection and the request. The loop sees no exception."""
         try:
             data = self._socket.recv(_READ_BYTES)
             if data:
                 self._incoming.write(data)
             else:
                 self._incoming.write_eof()
-            self._read(ended=not data)
+            self._is_drained = len(data) < _READ_BYTES
+            is_finished = self._read(ended=not data)
         except (BlockingIOError, InterruptedError):
             return
         except (OSError, NotHttp) as error:  # ssl.SSLError is an OSError
             self.close(error)
+            return
+        if is_finished:
+            on_done, self._on_done = self._on_done, None
+            assert on_done is not None
+            on_done(self, None)  # the last step, because it may send the next request
 
     def _read_or_close(self) -> None:
         """Read the bytes that came with the end of the handshake."""
@@ -197,8 +217,9 @@ class ClientConnection:
         except (OSError, NotHttp) as error:
             self.close(error)
 
-    def _read(self, *, ended: bool) -> None:
-        response = self._response
+    def _read(self, *, ended: bool) -> bool:
+        """Read the plain text that is there. Returns whether a response is finished. Raises OSError and NotHttp."""
+        response = self.response
         while True:
             try:
                 plain = self.tls.read(_READ_BYTES)
@@ -218,19 +239,20 @@ class ClientConnection:
             if response.is_empty:
                 raise PeerClosed("the connection was closed before the response")
             response.end()
-            self.close()
-        elif self._waiting is None:
-            if not response.clean:
-                self.close()  # bytes without a request: the next request would take them for its response
+            raise PeerClosed("the connection was closed after the response")
+        if self._on_done is None:
+            if not response.clean:  # the next request would take these bytes for its response
+                raise NotHttp("bytes without a request")
         elif response.finished:
-            self._settle(None)
+            return True
         elif response.head is not None and (body_due := self._loop.time() + MAX_BODY_SECONDS) < self.due:
             self._set_due(self, body_due)
+        return False
 
     def _feed(self, plain: bytes) -> None:
         """Pass bytes to the response, except one line end that follows it on an idle connection."""
-        response = self._response
-        if self._waiting is not None or not response.clean or response.skip_line_end(plain):
+        response = self.response
+        if self._on_done is not None or not response.clean or response.skip_line_end(plain):
             response.feed(plain)
 
     def _flush(self) -> None:
@@ -255,15 +277,6 @@ class ClientConnection:
             self._loop.add_writer(self._socket, self._flush)
         elif before and not data:
             self._loop.remove_writer(self._socket)
-
-    def _settle(self, error: BaseException | None) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is None or waiting.done():
-            return
-        if error is None or self._response.head is not None:
-            waiting.set_result(self._response)
-        else:
-            waiting.set_exception(error)
 
     def _send_close_notify(self) -> None:
         """RFC 8446 §6.1. The relay does not wait for the endpoint's close_notify."""

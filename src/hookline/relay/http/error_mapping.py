@@ -17,7 +17,7 @@ from hookline.relay.http.response_head import NotHttp
 from hookline.relay.http.tls import describe_tls_error
 
 
-def map_error(error: Exception, deadline: float) -> Failure | LocalFault:
+def map_error(error: BaseException, deadline: float) -> Failure | LocalFault:
     """The result of an attempt that raised `error`. `deadline` is the attempt's time limit in seconds."""
     result = _map(error, deadline)
     if isinstance(result, LocalFault) or (address := failed_address(error)) is None:
@@ -25,7 +25,7 @@ def map_error(error: Exception, deadline: float) -> Failure | LocalFault:
     return Failure(result.kind, result.detail, address, isinstance(error, KeptConnectionBroke))
 
 
-def _map(error: Exception, deadline: float) -> Failure | LocalFault:
+def _map(error: BaseException, deadline: float) -> Failure | LocalFault:
     # A TimeoutError with a number comes from the system: no host acknowledged a packet.
     if isinstance(error, TimeoutError) and error.errno is None:
         return Failure(FailureKind.TIMEOUT, f"no complete response head within {deadline:g} s")

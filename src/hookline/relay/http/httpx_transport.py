@@ -25,7 +25,7 @@ from hookline.relay.http.response_reader import MAX_RESPONSE_BODY_BYTES
 from hookline.relay.http.transport import Transport
 
 
-class HttpxTransport:
+class HttpxTransport(Transport):
     """Implements `Transport` over one httpx transport, which it owns. `clock` returns Unix time in seconds."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport, target: Target, clock: Callable[[], float]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from hookline.relay.http.address_policy import NetworkRules
@@ -17,6 +18,17 @@ from hookline.relay.http.proxy_tunnel import connection_opener
 from hookline.relay.http.request import Header, Target, attempt_lines, request_lines
 from hookline.relay.http.resolver import Resolve, system_addresses
 from hookline.relay.http.response_head import response_of
+from hookline.relay.http.response_reader import ResponseReader
+
+# The receiver of an attempt's result.
+OnResult = Callable[[ExchangeResult], None]
+
+
+class BegunPost(Protocol):
+    """A POST whose result a receiver waits for."""
+
+    def cancel(self) -> None:
+        """End it now. The receiver ignores a result that arrives later."""
 
 
 class Transport(Protocol):
@@ -37,6 +49,23 @@ class Transport(Protocol):
                 that all endpoints share does not count.
             signature: The value of ``webhook-signature``; empty: none.
         """
+
+    def begin(
+        self,
+        headers: Sequence[Header],
+        attempt: Attempt,
+        *,
+        deadline: float,
+        on_result: OnResult,
+        signature: str = "",
+    ) -> BegunPost | None:
+        """Make one POST without a task, if it can go out at once. Otherwise return None, and do nothing.
+
+        The loop calls `on_result` once, with the same result as `post` returns; this method never does. A receiver
+        that begins the next POST in this call uses the same connection. The other arguments are those of `post`. By
+        default, every POST needs a task.
+        """
+        return None
 
     async def aclose(self) -> None:
         """Close the idle connections now, and each of the others when its POST has ended."""
@@ -76,11 +105,32 @@ class ClientTransport:
                 self._beginning = request_lines(self._target.path, self._target.netloc, headers)
                 self._headers = headers
             request = b"".join((self._beginning, attempt_lines(attempt, signature), attempt.body))
-            head = (await self._client.exchange(request, deadline)).head
+            return self._result_of(await self._client.exchange(request, deadline), deadline)
         except Exception as error:  # the port promises a result for every error of a network
             return map_error(error, deadline)
-        assert head is not None
-        return response_of(head.status, head.retry_after, self._clock)
+
+    def begin(
+        self,
+        headers: Sequence[Header],
+        attempt: Attempt,
+        *,
+        deadline: float,
+        on_result: OnResult,
+        signature: str = "",
+    ) -> BegunPost | None:
+        if headers is not self._headers:
+            return None  # `post` prepares them
+        request = b"".join((self._beginning, attempt_lines(attempt, signature), attempt.body))
+        return self._client.try_send(request, deadline, partial(self._report, on_result, deadline))
+
+    def _report(self, on_result: OnResult, deadline: float, ended: ResponseReader | BaseException) -> None:
+        on_result(self._result_of(ended, deadline))
+
+    def _result_of(self, ended: ResponseReader | BaseException, deadline: float) -> ExchangeResult:
+        if not isinstance(ended, ResponseReader):
+            return map_error(ended, deadline)
+        assert ended.head is not None
+        return response_of(ended.head.status, ended.head.retry_after, self._clock)
 
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -189,7 +189,7 @@ def test_body(webhook: Webhook, request_id: str, time: str) -> bytes:
     )
 
 
-class _TestTransport:
+class _TestTransport(Transport):
     """Wraps a `Transport`, and adds TEST_HEADER to every request."""
 
     def __init__(self, transport: Transport) -> None:

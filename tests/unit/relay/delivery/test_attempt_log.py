@@ -10,7 +10,7 @@ from builders import queued_delivery, settlement, webhook
 from hookline.model import Address
 from hookline.observe.log import Level, Log
 from hookline.relay.clock import RelayClock
-from hookline.relay.delivery.attempt import AttemptRecord
+from hookline.relay.delivery.attempt import AttemptRecord, Endpoint
 from hookline.relay.delivery.attempt_log import AttemptLog
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import LATENCY_BOUNDS, Counters, WebhookCounters, reason_class
@@ -22,7 +22,7 @@ from hookline.relay.spool.spool import QueuedDelivery, Settlement, State
 ADDRESS = Address("acme", "prod")
 
 
-class Silent:
+class Silent(Endpoint):
     """An endpoint that makes no attempt."""
 
     async def post(self, attempt: Attempt) -> ExchangeResult:

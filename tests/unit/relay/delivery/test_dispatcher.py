@@ -18,6 +18,7 @@ from hookline.model import Address, DeliveryPolicy, RetryPolicy
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery import dead_lettering, dispatcher, prefetch
+from hookline.relay.delivery.attempt import Endpoint
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dead_lettering import DeadLettering
@@ -39,7 +40,7 @@ ADDRESS = Address("acme", "prod")
 DAY = 86_400.0
 
 
-class Scripted:
+class Scripted(Endpoint):
     """An endpoint that answers by a function, which may wait, and records the accepted deliveries."""
 
     def __init__(self, script: Callable[[Attempt], Awaitable[int]]) -> None:
@@ -314,7 +315,7 @@ async def test_a_410_for_the_old_configuration_does_not_stop_the_new_lane(desk: 
 
     lane = desk.add_lane(Scripted(gone_later))
     await desk.put(500)
-    await desk.until(lambda tally: lane.attempts_in_flight == 16)
+    await desk.until(lambda tally: len(lane.attempts_in_flight) == 16)
     leaving = asyncio.create_task(desk.dispatcher.remove_lane(ADDRESS))
     await asyncio.sleep(0.02)
     answers.set()

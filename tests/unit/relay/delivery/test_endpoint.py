@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import jwt
@@ -15,7 +16,18 @@ import trustme
 
 import builders
 from builders import private_key, private_pem
-from hookline.model import DeliveryPolicy, EnvRef, FileRef, JwtAuthentication, SigningKey, TlsPolicy, Webhook
+from hookline.model import (
+    BodySignature,
+    DeliveryPolicy,
+    EnvRef,
+    FileRef,
+    JwtAuthentication,
+    SignatureKey,
+    SigningKey,
+    TlsPolicy,
+    Webhook,
+)
+from hookline.relay.auth.credentials import Credentials
 from hookline.relay.delivery.attempt import Endpoint
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.http.address_policy import NetworkRules
@@ -24,7 +36,7 @@ from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, Failu
 from hookline.relay.http.limits.shared_limits import SharedLimits
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import Header, Target, attempt_headers
-from hookline.relay.http.transport import Transport
+from hookline.relay.http.transport import BegunPost, OnResult, Transport
 from hookline.relay.http.transport_factory import transport_factory
 from hookline.relay.secrets import SecretResolver
 
@@ -79,7 +91,7 @@ class Receiver:
         )
 
 
-class RecordingTransport:
+class RecordingTransport(Transport):
     """Implements Transport: passes each request to the receiver."""
 
     def __init__(self, receiver: Receiver, target: Target) -> None:
@@ -96,6 +108,19 @@ class RecordingTransport:
                 return Response((await self.receiver.answer(request)).status_code)
         except Exception as error:
             return map_error(error, deadline)
+
+    def begin(
+        self,
+        headers: Sequence[Header],
+        attempt: Attempt,
+        *,
+        deadline: float,
+        on_result: OnResult,
+        signature: str = "",
+    ) -> BegunPost:
+        task = asyncio.create_task(self.post(headers, attempt, deadline=deadline, signature=signature))
+        task.add_done_callback(lambda done: on_result(done.result()))
+        return task  # type: ignore[return-value]
 
     async def aclose(self) -> None: ...
 
@@ -216,6 +241,90 @@ def test_token_is_reused_and_renewed(receiver: Receiver) -> None:
     assert tokens[4] not in tokens[:4]
     unchecked = {"verify_aud": False, "verify_nbf": False, "verify_iat": False}
     jwt.decode(tokens[4].removeprefix("Bearer "), "t" * 32, ["HS256"], options=unchecked)  # type: ignore[arg-type]
+
+
+async def begun(endpoint: Endpoint, receiver: Receiver) -> bool:
+    """Whether an attempt begins without a task at `receiver.now`. Waits for its result, which is a success."""
+    result: asyncio.Future[ExchangeResult] = asyncio.get_running_loop().create_future()
+    one = Attempt(b"\x01" * 16, b'{"a":1}', 1, receiver.now)
+    if endpoint.begin(one, result.set_result) is None:
+        return False
+    assert Response(200) == await result
+    return True
+
+
+def test_an_attempt_without_a_task_is_the_same_request(receiver: Receiver) -> None:
+    """It has the token and the body signature of an attempt with one. Before the first attempt, nothing is ready."""
+    signature = BodySignature((SignatureKey(secret=EnvRef("HOOKLINE_SECRET_SIGN")),))
+    receiver.environment["HOOKLINE_SECRET_SIGN"] = "whsec_" + "QUJD" * 8
+    endpoint = receiver.endpoint(replace(PLAIN, authentication=JWT, signature=signature))
+
+    async def scenario() -> None:
+        assert not await begun(endpoint, receiver)
+        await endpoint.post(Attempt(b"\x01" * 16, b'{"a":1}', 1, receiver.now))
+        assert await begun(endpoint, receiver)
+
+    asyncio.run(scenario())
+    first, second = receiver.requests
+    assert first.headers == second.headers
+    assert "webhook-signature" in first.headers
+
+
+def test_attempts_without_a_task_look_at_the_credentials_in_intervals(receiver: Receiver) -> None:
+    """A fresh token is used 50 ms after it is due. After `renew`, an attempt with a task signs one at once."""
+    endpoint = receiver.endpoint(replace(PLAIN, authentication=JWT))
+    looks: list[float] = []
+    real = Credentials.headers
+
+    def headers(self: Credentials, now: float) -> Sequence[Header]:
+        looks.append(now)
+        return real(self, now)
+
+    async def scenario() -> None:
+        await endpoint.post(attempt())
+        looks.clear()
+        for milliseconds in (0, 10, 40, 51, 60, 3_600_000, -3_600_000):
+            receiver.now = NOW + milliseconds / 1000
+            assert await begun(endpoint, receiver)
+        assert [NOW, NOW + 0.051, NOW + 3600, NOW - 3600] == looks
+        endpoint.renew()
+        assert not await begun(endpoint, receiver)
+        await endpoint.post(attempt())
+        assert await begun(endpoint, receiver)
+
+    with patch.object(Credentials, "headers", headers):
+        asyncio.run(scenario())
+    tokens = [request.headers["authorization"] for request in receiver.requests]
+    assert 1 == len(set(tokens[:6]))
+    assert 2 == len(set(tokens[5:7]))
+    assert tokens[-2] == tokens[-1]
+
+
+def test_an_attempt_with_a_task_renews_what_changed(receiver: Receiver) -> None:
+    """Nothing begins with a missing secret, another query, or replaced files, until an attempt with a task."""
+    secret = receiver.directory / "code"
+    secret.write_text("old")
+    endpoint = receiver.endpoint(
+        replace(PLAIN, query=(("code", FileRef("code")),), headers=(("x-key", EnvRef(VARIABLE)),))
+    )
+
+    async def scenario() -> None:
+        await endpoint.post(attempt())
+        assert await begun(endpoint, receiver)
+        (receiver.directory / "fresh").write_text("new")
+        (receiver.directory / "fresh").replace(secret)
+        receiver.now += 1.0
+        assert not await begun(endpoint, receiver)
+        await endpoint.post(attempt())
+        assert await begun(endpoint, receiver)
+        endpoint.renew()
+        del receiver.environment[VARIABLE]
+        assert isinstance(await endpoint.post(attempt()), LocalFault)
+        assert not await begun(endpoint, receiver)
+
+    asyncio.run(scenario())
+    assert [b"/feedback?code=old", b"/feedback?code=new"] == [target.path for target in receiver.targets]
+    assert 4 == len(receiver.requests)
 
 
 def test_missing_secret_is_healed(receiver: Receiver) -> None:
@@ -416,7 +525,7 @@ def test_headers_are_made_once(receiver: Receiver) -> None:
     """While they do not change, a transport gets the same headers object, so that it can cache their bytes."""
     given: list[object] = []
 
-    class Keeping:
+    class Keeping(Transport):
         async def post(
             self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
         ) -> ExchangeResult:

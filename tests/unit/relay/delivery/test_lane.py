@@ -10,17 +10,20 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import builders
 from builders import queued_delivery
 from hookline.model import Address, DeliveryPolicy, RetryPolicy, Webhook
 from hookline.relay.clock import RelayClock
-from hookline.relay.delivery.attempt import AttemptRecord
+from hookline.relay.delivery.attempt import AttemptRecord, AttemptSeries, delivered, settle
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import WebhookCounters
 from hookline.relay.delivery.lane import Lane, max_unwritten
-from hookline.relay.delivery.response_policy import Retry
+from hookline.relay.delivery.response_policy import Delivered, Retry
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, Response
+from hookline.relay.http.transport import BegunPost, OnResult
 from hookline.relay.spool.spool import ProbeRequest, QueuedDelivery, Settlement, State
 from hookline.units import parse_duration, parse_rate
 from virtual_time import run_in_virtual_time
@@ -32,19 +35,42 @@ Script = Callable[[Attempt], ExchangeResult]
 
 
 class Scripted:
-    """An endpoint that answers by a function and records the attempts."""
+    """An endpoint that answers by a function and records the attempts.
+
+    `begins`: it makes attempts without a worker, and counts them in `begun`. `hangs`: it does not answer.
+    """
 
     def __init__(self, script: Script) -> None:
         self.script = script
         self.attempts: list[Attempt] = []
-        self.renewals = 0
+        self.renewals = self.begun = 0
+        self.begins = True
+        self.hangs = False
+        self.cancelled: list[Attempt] = []
         self.at_once = self.most_at_once = 0
 
     async def post(self, attempt: Attempt) -> ExchangeResult:
+        self._arrive(attempt)
+        try:
+            await (asyncio.Event().wait() if self.hangs else asyncio.sleep(0))
+        except asyncio.CancelledError:
+            self.cancelled.append(attempt)
+            raise
+        return self._answer(attempt)
+
+    def begin(self, attempt: Attempt, on_result: OnResult) -> BegunPost | None:
+        if not self.begins:
+            return None
+        self.begun += 1
+        self._arrive(attempt)
+        return BegunAttempt(self, attempt, on_result)
+
+    def _arrive(self, attempt: Attempt) -> None:
         self.attempts.append(attempt)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        await asyncio.sleep(0)
+
+    def _answer(self, attempt: Attempt) -> ExchangeResult:
         self.at_once -= 1
         return self.script(attempt)
 
@@ -53,6 +79,21 @@ class Scripted:
 
     async def aclose(self) -> None:
         pass
+
+
+class BegunAttempt:
+    """An attempt without a worker."""
+
+    def __init__(self, endpoint: Scripted, attempt: Attempt, on_result: OnResult) -> None:
+        self.endpoint, self.attempt, self.on_result = endpoint, attempt, on_result
+        if not endpoint.hangs:
+            asyncio.get_running_loop().call_soon(self.end)
+
+    def end(self) -> None:
+        self.on_result(self.endpoint._answer(self.attempt))
+
+    def cancel(self) -> None:
+        self.endpoint.cancelled.append(self.attempt)
 
 
 class Notes:
@@ -343,13 +384,13 @@ async def test_no_second_request_after_a_change(
     bench.endpoint.script = changes
     done = await bench.run(item(1))
     if rate is not None:
-        assert ([], 1) == (done, bench.lane.attempts_in_flight)
+        assert ([], 1) == (done, len(bench.lane.attempts_in_flight))
         change(bench.lane)
         done = await bench.run()
     assert [(State.PENDING, 1, 0, 0, bench.clock.now)] == [
         (one.state, one.posts, one.tries, one.refusals, one.due) for one in done
     ]
-    assert (1, 0) == (len(bench.endpoint.attempts), bench.lane.attempts_in_flight)
+    assert (1, 0) == (len(bench.endpoint.attempts), len(bench.lane.attempts_in_flight))
 
 
 async def test_a_stop_does_not_wait_for_a_turn() -> None:
@@ -568,9 +609,64 @@ async def test_a_bug_in_an_endpoint_loses_no_event() -> None:
         raise RuntimeError("boom")
 
     bench = Bench(bug)
+    bench.endpoint.begins = False
     (one,) = await bench.run(item(1))
     assert (State.PENDING, "fault: internal error: RuntimeError: boom") == (one.state, one.reason)
     assert BreakerPhase.OPEN is bench.lane.breaker.phase
+
+
+async def test_a_bug_before_a_quick_post_loses_no_event() -> None:
+    """An exception of an endpoint that should begin an attempt leaves the attempt to a worker."""
+
+    def bug(attempt: Attempt, on_result: OnResult) -> BegunPost | None:
+        raise RuntimeError("boom")
+
+    bench = Bench(always(200))
+    bench.endpoint.begin = bug  # type: ignore[method-assign]
+    assert [State.DELIVERED] == [one.state for one in await bench.run(item(1))]
+
+
+RESULTS = st.sampled_from(
+    [
+        *(Response(status) for status in (200, 204, 302, 400, 401, 404, 410, 422, 500, 503)),
+        Response(503, 5.0),
+        Response(429, 0.0),
+        Failure(FailureKind.NETWORK, "connection reset"),
+        Failure(FailureKind.NETWORK, "closed", may_resend=True),
+        Failure(FailureKind.TIMEOUT, "late"),
+    ]
+)
+
+
+@given(st.lists(RESULTS, min_size=1, max_size=30))
+@settings(max_examples=100, deadline=None)
+def test_quick_posts_and_workers_decide_the_same(results: list[ExchangeResult]) -> None:
+    """For the same results of an endpoint, both ways make the same requests, and settle and report them equally."""
+
+    async def run(begins: bool) -> list[object]:
+        following = iter(results)
+        bench = Bench(lambda attempt: next(following, Response(200)), webhook(concurrency=1))
+        bench.endpoint.begins = begins
+        settlements = await bench.run(*(item(n) for n in range(1, 12)))
+        bench.clock.now += 3600.0
+        settlements += await bench.run(*(item(n) for n in range(12, 24)))
+        assert begins is (bench.endpoint.begun > 0)
+        counts, latency = bench.counters.attempts, bench.counters.latency.buckets
+        return [settlements, bench.endpoint.attempts, bench.notes.records, bench.notes.phases, counts, latency]
+
+    assert asyncio.run(run(False)) == asyncio.run(run(True))
+
+
+@given(
+    st.integers(0, 5), st.integers(0, 5), st.integers(0, 3), st.none() | st.just('[{"at":1}]'), st.integers(200, 299)
+)
+def test_the_short_settlement_of_a_delivery(
+    attempts: int, tries: int, refusals: int, history: str | None, http: int
+) -> None:
+    """`delivered` is `settle` for one accepted attempt."""
+    one = item(1, tries=tries, attempts=attempts, refusals=refusals, history=history, due=None)
+    series = AttemptSeries(1, Delivered(), http, history, 1.0)
+    assert settle(one, series, RetryPolicy(), last_success=0.0, jitter=lambda: 0.5) == delivered(one, http)
 
 
 async def test_a_rate_limit_delays_early_deliveries() -> None:
@@ -605,19 +701,31 @@ async def test_retries_and_new_deliveries_alternate() -> None:
     assert [11, 1, 12, 2, 13, 3] == [int.from_bytes(attempt.id, "big") for attempt in bench.endpoint.attempts]
 
 
-async def test_stopping_cancels_attempts_after_the_grace_period() -> None:
+@pytest.mark.parametrize("begins", [True, False], ids=["quick", "worker"])
+async def test_stopping_cancels_attempts_after_the_grace_period(begins: bool) -> None:
     """After the grace period an attempt in flight is cancelled. Its delivery is not settled and remains pending."""
     bench = Bench(always(200))
-    forever = asyncio.Event()
-
-    async def hang(attempt: Attempt) -> ExchangeResult:
-        await forever.wait()
-        return Response(200)
-
-    bench.endpoint.post = hang  # type: ignore[method-assign]
+    bench.endpoint.begins = begins
+    bench.endpoint.hangs = True
     await bench.run(item(1))
+    assert [item(1).id] == list(bench.lane.attempts_in_flight.ids())
     await bench.lane.stop(0.01)
-    assert ([], {1}) == (bench.notes.settlements, bench.lane.queue.in_flight())
+    assert ([], {1}, 0) == (
+        bench.notes.settlements,
+        bench.lane.queue.in_flight(),
+        len(bench.lane.attempts_in_flight),
+    )
+    assert [bench.endpoint.attempts[0]] == bench.endpoint.cancelled
+
+
+async def test_stopping_waits_for_quick_posts_and_for_workers_that_take_over() -> None:
+    """Results that arrive within the grace period are settled: a delivery, and the retry of another one."""
+    bench = Bench(lambda attempt: Response(200 if attempt.id == item(1).id else 500))
+    bench.lane.queue.offer([item(1), item(2)])
+    bench.lane.start_attempts()
+    assert 2 == bench.endpoint.begun
+    await bench.lane.stop(10.0)
+    assert [(1, State.DELIVERED), (2, State.PENDING)] == [(one.seq, one.state) for one in bench.notes.settlements]
 
 
 async def test_every_phase_change_is_reported_once() -> None:
@@ -642,8 +750,9 @@ async def test_unwritten_settlements_are_bounded() -> None:
 async def test_no_attempt_begins_after_a_response_that_forbids_it() -> None:
     """A 410 that arrives between the choice of a delivery and the first step of its worker keeps the delivery."""
     bench = Bench(always(200))
+    bench.endpoint.begins = False
     bench.lane.queue.offer([item(1)])
     bench.lane.start_attempts()
     bench.lane.breaker.gone("http 410")
     await asyncio.sleep(0.01)
-    assert ([], [1], 0) == (bench.endpoint.attempts, list(bench.lane.queue.known), bench.lane.attempts_in_flight)
+    assert ([], [1], 0) == (bench.endpoint.attempts, list(bench.lane.queue.known), len(bench.lane.attempts_in_flight))

@@ -35,6 +35,7 @@ from contract.https_server import (
 )
 from hookline.relay.http import client as client_module
 from hookline.relay.http.client import HttpClient
+from hookline.relay.http.connection import ClientConnection
 from hookline.relay.http.connector import (
     Connected,
     ConnectEvent,
@@ -65,6 +66,15 @@ async def status(client: HttpClient, deadline: float = DEADLINE) -> int:
     head = (await client.exchange(REQUEST, deadline)).head
     assert head is not None
     return head.status
+
+
+async def sent(connection: ClientConnection) -> None:
+    """Send a request. Raises the error that ends it."""
+    done: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+    connection.send(REQUEST, lambda _, error: done.set_result(error))
+    assert not done.done()
+    if (error := await done) is not None:
+        raise error
 
 
 def closes_at(number: int) -> Script:
@@ -200,7 +210,7 @@ def test_a_server_that_speaks_before_it_is_asked() -> None:
             while connection.reusable:
                 await asyncio.sleep(0.01)
             with pytest.raises(ConnectionError):
-                await connection.exchange(REQUEST)
+                await sent(connection)
 
     run(scenario())
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from hookline.relay.http.client import ConnectionSlots
+from hookline.relay.http.limits.connection_slots import ConnectionSlots
 
 
 def test_first_come_first_served() -> None:
