@@ -25,6 +25,7 @@ from simulation.disk import DiskFaults
 from simulation.happenings.applies import Applies
 from simulation.happenings.faults import Faults
 from simulation.happenings.operators import Operators
+from simulation.memory_limits import memory_limits
 from simulation.parts import SimulationParts, build_parts
 from simulation.process import RelayProcess
 from simulation.relay_life import DRAIN_SECONDS, RelayLife
@@ -75,7 +76,7 @@ def run_seed(seed: int, *, keep_trace: bool = False) -> SeedResult:
     started = time.process_time()
     world = World(seed, keep_trace=keep_trace)
     base = MEMORY_DIRECTORY if MEMORY_DIRECTORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="hookline-simulation-", dir=base) as directory:
+    with memory_limits(seed), tempfile.TemporaryDirectory(prefix="hookline-simulation-", dir=base) as directory:
         parts = build_parts(world, choose(world.random), Path(directory))
         simulation = Simulation(parts)
         try:
