@@ -58,6 +58,8 @@ class HandOver:
                 self._holding[address] = lane
                 if len(answer.items) < answer.request.limit:
                     del in_spool[address]
+                else:
+                    lane.queue.widen_window()
                 lane.start_attempts()
         self._on_enqueued(in_spool)
 

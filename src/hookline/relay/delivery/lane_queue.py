@@ -135,6 +135,10 @@ class LaneQueue:
         if loaded == requested:
             self.window = min(2 * self.window, MAX_PREFETCH)
 
+    def widen_window(self) -> None:
+        """The lane is busy, and the rest of what it gets must be loaded."""
+        self.window = MAX_PREFETCH
+
     def shrink_window(self) -> None:
         """The lane sends nothing for a while: it needs few deliveries afterwards."""
         self.window = MIN_PREFETCH

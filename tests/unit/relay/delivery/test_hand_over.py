@@ -15,6 +15,7 @@ from hookline.relay.delivery import hand_over
 from hookline.relay.delivery.counters import WebhookCounters
 from hookline.relay.delivery.hand_over import HandOver
 from hookline.relay.delivery.lane import Lane
+from hookline.relay.delivery.lane_queue import MAX_PREFETCH, MIN_PREFETCH
 from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest
 from unit.relay.delivery.test_lane import Notes, Scripted, always
 
@@ -98,13 +99,15 @@ async def test_a_lane_that_sends_nothing_gets_nothing() -> None:
 
 
 async def test_the_room_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of each lane, and of all together. The deliveries beyond it are in the spool only."""
+    """Of each lane, and of all together. The deliveries beyond it are in the spool only, and the lane loads them in
+    large groups."""
     monkeypatch.setattr(hand_over, "MAX_NEW_PER_LANE", 3)
     monkeypatch.setattr(hand_over, "MAX_NEW_IN_ALL_LANES", 4)
     desk = Desk()
     assert {"one": 3, "two": 2} == desk.rooms(one=2, two=2)
     desk.hand_over.enqueued({ONE: 2, TWO: 1}, [desk.answer(ONE, [1, 2]), desk.answer(TWO, [3], limit=1)])
     assert [TWO] == desk.in_spool  # its answer reached the limit: there may be more
+    assert (MIN_PREFETCH, MAX_PREFETCH) == tuple(lane.queue.window for lane in desk.lanes.values())
     assert {"one": 1} == desk.rooms(one=2, two=2)
 
 
