@@ -224,7 +224,7 @@ def build_relay(
         open_source(thread.spool.positions()),
         thread,
         routing=lambda: state_watcher.context,
-        on_enqueued=dispatcher.on_enqueued,
+        lanes=dispatcher.hand_over,
         held=dispatcher.suspended_addresses,
         limits=IngestLimits(
             dedupe_window=settings.dedupe_window_seconds,

@@ -18,8 +18,10 @@ from hookline.observe.snapshot import RelayStatus
 from hookline.relay.delivery_record import DeadLine, Delivery, Line
 from hookline.relay.sources.source import MAX_BYTES_PER_BATCH, Position
 from hookline.relay.spool.spool import (
+    DequeueAnswer,
     DequeueRequest,
     EndpointState,
+    Enqueued,
     IngestBatch,
     ProbeRequest,
     QueuedDelivery,
@@ -153,8 +155,11 @@ class MemorySpool:
                 break
         return found
 
-    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+    def enqueue(
+        self, batch: IngestBatch, *, now: float, dedupe_window: float, requests: Sequence[DequeueRequest] = ()
+    ) -> Enqueued:
         data, tally = self._data, self._data.tally
+        possible = [one for one in requests if all(row.seq <= one.after for row in data.pending(one.address))]
         for n in batch.replaced_lines:
             del data.lines[n]
             data.replayed.remove(n)
@@ -183,7 +188,8 @@ class MemorySpool:
         tally.update({f"skipped:{reason}": n for reason, n in batch.skipped.items()})
         if (position := batch.position) is not None:
             data.move(msgspec.structs.replace(position, at=now))
-        return len(data.pending())
+        answers = [DequeueAnswer(one, *self._new(one)) for one in possible]
+        return Enqueued(len(data.pending()), answers)
 
     # -- DequeueSpool
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from builders import delivery, settlement
+from builders import ACME, delivery, settlement
 from contract.spool_stores import DAY, balanced, bodies, fresh, intake, put
 from hookline.relay.delivery_record import WHOLE_LINE, Line
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.spool import RejectedLine, Spool, State
+from hookline.relay.spool.spool import DequeueRequest, RejectedLine, Spool, State
 
 
 def test_position_and_rows_survive_together(store: SpoolStore) -> None:
@@ -98,3 +98,22 @@ def test_a_window_of_zero_is_off(spool: Spool) -> None:
     put(spool, delivery("a"), now=50.0, window=0.0)
     put(spool, delivery("a"), now=50.0, window=0.0)
     assert (1, 1) == (spool.tally()["pending"], spool.tally()["duplicates"])
+
+
+def test_the_requests_of_lanes_are_answered_as_by_a_query(spool: Spool) -> None:
+    """An answer has the deliveries of the batch that may be sent now, and the place after which the lane goes on."""
+    events = [delivery(name, order_key=key) for name, key in (("a", 1), ("b", 2), ("c", 1), ("d", None))]
+    request = DequeueRequest(ACME, 0, 2, True)
+    enqueued = spool.enqueue(intake(*events), now=0.0, dedupe_window=DAY, requests=[request])
+    assert 4 == enqueued.pending
+    for answer in enqueued.answers:
+        assert (request, [b"a", b"b"]) == (answer.request, bodies(answer.items))
+        assert [b"d"] == bodies(fresh(spool, after=answer.cursor))
+
+
+def test_no_request_is_answered_past_an_earlier_delivery(spool: Spool) -> None:
+    """The lane has not taken the first batch yet."""
+    put(spool, delivery("a"))
+    requests = [DequeueRequest(ACME, 0, 10, True)]
+    enqueued = spool.enqueue(intake(delivery("b"), line=2), now=0.0, dedupe_window=DAY, requests=requests)
+    assert all([b"a", b"b"] == bodies(answer.items) for answer in enqueued.answers)

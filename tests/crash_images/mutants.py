@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from crash_images.record import Begun, Create, Rename, Returned, Step, Sync, SyncDirectory, Write
-from hookline.relay.spool.spool import IngestBatch
+from hookline.relay.spool.spool import Enqueued, IngestBatch
 from hookline.relay.spool.sqlite import sqlite_spool
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 
@@ -20,10 +20,10 @@ def _enqueue_without_sync() -> None:
     module: Any = sqlite_spool
     original = module.transaction
 
-    def enqueue(self: SqliteSpool, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+    def enqueue(self: SqliteSpool, batch: IngestBatch, **options: Any) -> Enqueued:
         module.transaction = lambda connection, **_: original(connection, synced=False)
         try:
-            return _enqueue(self, batch, now=now, dedupe_window=dedupe_window)
+            return _enqueue(self, batch, **options)
         finally:
             module.transaction = original
 
@@ -32,14 +32,14 @@ def _enqueue_without_sync() -> None:
 
 def _split_position(*, position_first: bool) -> Callable[[], None]:
     def plant() -> None:
-        def enqueue(self: SqliteSpool, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+        def enqueue(self: SqliteSpool, batch: IngestBatch, **options: Any) -> Enqueued:
             rows = msgspec.structs.replace(batch, position=None)
             position = IngestBatch(
                 source=batch.source, position=batch.position, read=0, deliveries=(), skipped={}, rejected=()
             )
             first, second = (position, rows) if position_first else (rows, position)
-            _enqueue(self, first, now=now, dedupe_window=dedupe_window)
-            return _enqueue(self, second, now=now, dedupe_window=dedupe_window)
+            _enqueue(self, first, **options)
+            return _enqueue(self, second, **options)
 
         SqliteSpool.enqueue = enqueue  # type: ignore[method-assign]
 

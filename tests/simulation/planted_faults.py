@@ -6,15 +6,16 @@ When the relay changes, other seeds may be needed: `python -m simulation.search_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from hookline.model import RetryPolicy, Webhook
+from hookline.model import Address, RetryPolicy, Webhook
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery import attempt as attempt_module
 from hookline.relay.delivery import attempts_in_flight
@@ -23,14 +24,27 @@ from hookline.relay.delivery.attempts_in_flight import AttemptsInFlight
 from hookline.relay.delivery.circuit_breaker import BreakerPhase, CircuitBreaker
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.endpoint_state import EndpointStateWriter, Handover
+from hookline.relay.delivery.hand_over import HandOver
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery.lane_queue import LaneQueue
 from hookline.relay.delivery.prefetch import Prefetcher
 from hookline.relay.delivery.rate_limiter import RateLimiter
 from hookline.relay.delivery.response_policy import Dead, EndpointGone, PolicyAction
-from hookline.relay.spool.spool import EndpointState, IngestBatch, QueuedDelivery, Settlement, State
+from hookline.relay.spool.spool import (
+    DequeueAnswer,
+    EndpointState,
+    Enqueued,
+    IngestBatch,
+    QueuedDelivery,
+    Settlement,
+    State,
+)
 from hookline.relay.spool.sqlite import enqueue as enqueue_module
+from hookline.relay.spool.sqlite.pending_messages import PendingMessages
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
+
+# The delay of a late hand-over: longer than a query, an attempt and the write of its outcome.
+LATE_SECONDS: Final = 0.2
 
 Plant = Callable[[], AbstractContextManager[Any]]
 
@@ -47,13 +61,13 @@ def _positions_first() -> AbstractContextManager[Any]:
     """Commit the position of a batch before its rows."""
     real = SqliteSpool.enqueue
 
-    def enqueue(self: SqliteSpool, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+    def enqueue(self: SqliteSpool, batch: IngestBatch, **options: Any) -> Enqueued:
         if batch.position is not None:
             empty = IngestBatch(
                 source=batch.source, position=batch.position, read=0, deliveries=(), skipped={}, rejected=()
             )
-            real(self, empty, now=now, dedupe_window=dedupe_window)
-        return real(self, replace(batch, position=None), now=now, dedupe_window=dedupe_window)
+            real(self, empty, **{**options, "requests": ()})
+        return real(self, replace(batch, position=None), **options)
 
     return patch.object(SqliteSpool, "enqueue", enqueue)
 
@@ -283,6 +297,41 @@ def _unlimited() -> AbstractContextManager[Any]:
     return patch.object(RateLimiter, "delay", lambda self, now: 0.0)
 
 
+def late_hand_over() -> AbstractContextManager[Any]:
+    """Hand deliveries over after a while, when a query may have loaded them. No fault: the cursor decides."""
+    real = HandOver.enqueued
+
+    def enqueued(self: HandOver, deliveries: Mapping[Address, int], answers: Sequence[DequeueAnswer]) -> None:
+        self._on_enqueued(deliveries)
+        asyncio.get_running_loop().call_later(LATE_SECONDS, real, self, deliveries, answers)
+
+    return patch.object(HandOver, "enqueued", enqueued)
+
+
+@contextmanager
+def _handed_over_and_loaded() -> Iterator[None]:
+    """The same, and let the lane take them although its cursor is past them."""
+
+    def take_new(self: LaneQueue, answer: DequeueAnswer) -> bool:
+        self._queue(answer.items)
+        self.cursor = max(self.cursor, answer.cursor)
+        return True
+
+    always_caught_up = property(lambda self: self.cursor >= 0)
+    with (
+        late_hand_over(),
+        patch.object(LaneQueue, "take_new", take_new),
+        patch.object(LaneQueue, "is_caught_up", always_caught_up),
+    ):
+        yield
+
+
+def _order_of_this_life() -> AbstractContextManager[Any]:
+    """Forget that deliveries of an earlier life, or too many of this one, are pending."""
+    real = PendingMessages.forget
+    return patch.object(PendingMessages, "forget", lambda self, addresses, last_seq: real(self, (), last_seq))
+
+
 PLANTED_FAULTS = {
     "checkpoint before rows": PlantedFault("exactly-once ingest", _positions_first),
     "settlement dropped": PlantedFault("no duplicates", _settle(_without_last)),
@@ -304,6 +353,14 @@ PLANTED_FAULTS = {
     "accounting off by one": PlantedFault("complete accounting", _miscounted_dead),
     "successors forgotten": PlantedFault("progress", _no_successors),
     "cursor not reset": PlantedFault("progress", _cursor_kept),
+    "a delivery is handed over and loaded": PlantedFault("no duplicates", _handed_over_and_loaded),
+    "handed over before its message": PlantedFault(
+        "order per message", lambda: patch.object(PendingMessages, "waiting", lambda self, address, order_keys: set())
+    ),
+    "order of this life only": PlantedFault("order per message", _order_of_this_life),
+    "successors not remembered": PlantedFault(
+        "progress", lambda: patch.object(PendingMessages, "with_successors", lambda self, settlements: {})
+    ),
     "last outcomes dropped": PlantedFault(
         "no duplicates", lambda: patch.object(Dispatcher, "_write_last", _do_nothing)
     ),

@@ -17,14 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hookline.model import Ordering
 from hookline.relay.relay import Ending
 from hookline.relay.spool.spool import State
 from simulation.checks.final_check import FinalCheck
 from simulation.choices import choose
 from simulation.disk import DiskFaults
+from simulation.events import SimulatedEvent
 from simulation.happenings.applies import Applies
 from simulation.happenings.faults import Faults
 from simulation.happenings.operators import Operators
+from simulation.memory_limits import memory_limits
 from simulation.parts import SimulationParts, build_parts
 from simulation.process import RelayProcess
 from simulation.relay_life import DRAIN_SECONDS, RelayLife
@@ -75,7 +78,7 @@ def run_seed(seed: int, *, keep_trace: bool = False) -> SeedResult:
     started = time.process_time()
     world = World(seed, keep_trace=keep_trace)
     base = MEMORY_DIRECTORY if MEMORY_DIRECTORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="hookline-simulation-", dir=base) as directory:
+    with memory_limits(seed), tempfile.TemporaryDirectory(prefix="hookline-simulation-", dir=base) as directory:
         parts = build_parts(world, choose(world.random), Path(directory))
         simulation = Simulation(parts)
         try:
@@ -235,15 +238,21 @@ class Simulation:
         world.after(2.0, self._await_drain)
 
     def _accept_refused(self) -> None:
-        """Let the endpoints accept the pending events from now on, if only events that they refuse are pending.
+        """Let the endpoints accept the pending events from now on, if only events that they refuse are pending, and
+        later events of their messages.
 
         An endpoint that refuses twenty events in a row keeps its backlog: these events wait for their `maxAge`.
         """
         with self._parts.disk.view() as view:
             states = {} if view is None else view.states()
         pending = [self._parts.events[number] for number, state in states.items() if state == State.PENDING]
-        if pending and all(event.bad for event in pending):
-            self._world.note(f"the endpoints accept {len(pending)} events that they have refused")
+        first: dict[tuple[object, ...], SimulatedEvent] = {}
+        for event in sorted(pending, key=lambda one: one.number):
+            webhook = self._parts.state.webhooks.get(event.address)
+            ordered = webhook is not None and webhook.delivery.ordering is Ordering.MESSAGE
+            first.setdefault((event.address, event.message) if ordered else (event.number,), event)
+        if pending and all(event.bad for event in first.values()):
+            self._world.note(f"the endpoints accept {len(first)} events that they have refused")
             for event in pending:
                 event.bad = False
             for address in sorted({event.address for event in pending}):

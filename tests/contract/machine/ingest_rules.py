@@ -30,7 +30,14 @@ from hookline.model import Address
 from hookline.observe.snapshot import RelayStatus
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.source import Position
-from hookline.relay.spool.spool import DequeueRequest, IngestBatch, NewDelivery, ProbeRequest, RejectedLine
+from hookline.relay.spool.spool import (
+    DequeueAnswer,
+    DequeueRequest,
+    IngestBatch,
+    NewDelivery,
+    ProbeRequest,
+    RejectedLine,
+)
 
 
 def rejected(number: int) -> RejectedLine:
@@ -80,17 +87,26 @@ class IngestRules(Comparison):
         lines=st.lists(st.integers(0, 5), max_size=2),
         position=POSITIONS,
         window=WINDOWS,
+        room=LIMITS,
     )
     def enqueue(
-        self, step: float, events: list[int], lines: list[int], position: Position | None, window: float
+        self,
+        step: float,
+        events: list[int],
+        lines: list[int],
+        position: Position | None,
+        window: float,
+        *,
+        room: int,
     ) -> None:
+        """With the requests of lanes that have `room`."""
         self._enqueue(
             IngestBatch(
                 source="events", position=position, read=len(events) + len(lines) + 1,
                 deliveries=[NewDelivery(1 + n, event(number)) for n, number in enumerate(events)],
                 skipped={"campaign": 1}, rejected=[rejected(number) for number in lines],
             ),
-            step=step, window=window,
+            step=step, window=window, limit=room,
         )  # fmt: skip
 
     @relay_rule(
@@ -121,15 +137,33 @@ class IngestRules(Comparison):
                 rejected=[RejectedLine(one.line, one.part, "not JSON again")
                           for one, fate in zip(found, fates, strict=True) if fate < -1],
             ),
-            step=step, window=window,
+            step=step, window=window, limit=limit,
         )  # fmt: skip
 
-    def _enqueue(self, batch: IngestBatch, *, step: float, window: float) -> None:
+    def _enqueue(self, batch: IngestBatch, *, step: float, window: float, limit: int) -> None:
         self.notice()
         now, replaced = self.at(step), [self.numbers.pop(n) for n in batch.replaced_lines]
         self.model.enqueue(batch, replaced=replaced, now=now, dedupe_window=window)
-        assert len(self.model.pending()) == self.spool.enqueue(batch, now=now, dedupe_window=window)
+        cursors = {one: self.cursors.get(one, Cursor()) for one in WEBHOOKS}
+        requests = [DequeueRequest(one, cursor.after, limit, one != UNORDERED) for one, cursor in cursors.items()]
+        enqueued = self.spool.enqueue(batch, now=now, dedupe_window=window, requests=requests)
+        assert len(self.model.pending()) == enqueued.pending
+        for answer in enqueued.answers:
+            self._check_answer(answer, cursors[answer.request.address])
         assert self.positions() == sorted(self.spool.positions(), key=repr)
+
+    def _check_answer(self, answer: DequeueAnswer, cursor: Cursor) -> None:
+        """The answer has the next deliveries, and passes over none but those that wait for another one."""
+        address, limit, items = answer.request.address, answer.request.limit, answer.items
+        possible = self.model.fresh(address, ordered=address != UNORDERED)
+        entries = self.take(items)
+        assert len(entries) <= limit
+        assert all(item.seq > cursor.after for item in items)
+        assert entries == [one for one in possible if one in entries], "not in the order of reading"
+        last = entries[-1].place if len(entries) == limit else self.model.last_place
+        passed = [one for one in possible if cursor.place < one.place <= last and one not in entries]
+        assert not passed, "a new delivery is passed over"
+        self.cursors[address] = Cursor(answer.cursor, last)
 
     # -- DequeueSpool
 
@@ -138,19 +172,10 @@ class IngestRules(Comparison):
         """All lanes ask at once."""
         self.notice()
         cursors = {one: Cursor() if from_the_start else self.cursors.get(one, Cursor()) for one in WEBHOOKS}
-        answers = self.spool.dequeue_new([
-            DequeueRequest(address, cursor.after, limit, address != UNORDERED) for address, cursor in cursors.items()
-        ])  # fmt: skip
-        for (address, cursor), (items, after) in zip(cursors.items(), answers, strict=True):
-            possible = self.model.fresh(address, ordered=address != UNORDERED)
-            entries = self.take(items)
-            assert len(entries) <= limit
-            assert all(item.seq > cursor.after for item in items)
-            assert entries == [one for one in possible if one in entries], "not in the order of reading"
-            last = entries[-1].place if len(entries) == limit else self.model.last_place
-            passed = [one for one in possible if cursor.place < one.place <= last and one not in entries]
-            assert not passed, "a new delivery is passed over"
-            self.cursors[address] = Cursor(after, last)
+        requests = [DequeueRequest(one, cursor.after, limit, one != UNORDERED) for one, cursor in cursors.items()]
+        answers = self.spool.dequeue_new(requests)
+        for request, cursor, (items, after) in zip(requests, cursors.values(), answers, strict=True):
+            self._check_answer(DequeueAnswer(request, items, after), cursor)
 
     @relay_rule(has_retries, address=ADDRESSES, step=STEPS, limit=LIMITS, without=WITHOUT)
     def dequeue_due(self, address: Address, step: float, limit: int, without: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -12,6 +12,7 @@ from hookline.model import Address
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.spool import (
     DequeueRequest,
+    Enqueued,
     IngestBatch,
     ProbeRequest,
     QueuedDelivery,
@@ -24,44 +25,50 @@ from hookline.relay.spool.spool import (
 
 
 class MovesPositionWithoutRows(MemorySpool):
-    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+    def enqueue(self, batch: IngestBatch, **options: Any) -> Enqueued:
         if len(batch.deliveries) > 4:  # as after a crash between two transactions
             batch = msgspec.structs.replace(batch, deliveries=[], read=0, rejected=[], skipped={})
-        return super().enqueue(batch, now=now, dedupe_window=dedupe_window)
+        return super().enqueue(batch, **options)
 
 
 class LosesThePosition(MemorySpool):
-    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
-        return super().enqueue(msgspec.structs.replace(batch, position=None), now=now, dedupe_window=dedupe_window)
+    def enqueue(self, batch: IngestBatch, **options: Any) -> Enqueued:
+        return super().enqueue(msgspec.structs.replace(batch, position=None), **options)
 
 
 class KeepsThePositionOfAnOldName(MemorySpool):
-    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+    def enqueue(self, batch: IngestBatch, **options: Any) -> Enqueued:
         before: list[Position] = list(self._data.positions)
-        pending = super().enqueue(batch, now=now, dedupe_window=dedupe_window)
+        enqueued = super().enqueue(batch, **options)
         names = {one.name for one in self._data.positions}
         self._data.positions = [*(one for one in before if one.name not in names), *self._data.positions]
-        return pending
+        return enqueued
 
 
 class MiscountsDuplicates(MemorySpool):
-    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+    def enqueue(self, batch: IngestBatch, **options: Any) -> Enqueued:
         before = self._data.tally["duplicates"]
-        pending = super().enqueue(batch, now=now, dedupe_window=dedupe_window)
+        enqueued = super().enqueue(batch, **options)
         if self._data.tally["duplicates"] > before + 1:
             self._data.tally["duplicates"] -= 1
-        return pending
+        return enqueued
 
 
 class ForgetsTheDedupeWindow(MemorySpool):
-    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
-        return super().enqueue(batch, now=now, dedupe_window=min(dedupe_window, 20.0))
+    def enqueue(self, batch: IngestBatch, **options: Any) -> Enqueued:
+        return super().enqueue(batch, **{**options, "dedupe_window": min(options["dedupe_window"], 20.0)})
 
 
 class ReadsAReplayedLineOnce(MemorySpool):
-    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+    def enqueue(self, batch: IngestBatch, **options: Any) -> Enqueued:
         self._data.tally["replayed"] -= len(batch.replaced_lines) > 1
-        return super().enqueue(batch, now=now, dedupe_window=dedupe_window)
+        return super().enqueue(batch, **options)
+
+
+class AnswersPastEarlierDeliveries(MemorySpool):
+    def enqueue(self, batch: IngestBatch, **options: Any) -> Enqueued:
+        later = [msgspec.structs.replace(one, after=self._last) for one in options["requests"]]
+        return super().enqueue(batch, **{**options, "requests": later})
 
 
 # -- dequeue
@@ -250,7 +257,8 @@ class ReturnsDeliveriesThatDidNotWait(MemorySpool):
 
 SPOOL_FAULTS: Final[tuple[type[MemorySpool], ...]] = (
     MovesPositionWithoutRows, LosesThePosition, KeepsThePositionOfAnOldName, MiscountsDuplicates,
-    ForgetsTheDedupeWindow, ReadsAReplayedLineOnce, ReturnsASuccessorTooEarly, PassesOverNewDeliveries,
+    ForgetsTheDedupeWindow, ReadsAReplayedLineOnce, AnswersPastEarlierDeliveries,
+    ReturnsASuccessorTooEarly, PassesOverNewDeliveries,
     ForgetsTheDueTime, ReturnsADeliveryInFlight, FindsOnlyRetriesThatAreDue, DropsASettlement, ForgetsSuccessors,
     ReturnsSuccessorsOfARetry, SettlesTwice, LosesTheHistory, DeadLettersDeliveriesInFlight, ExpiresByTheWallClock,
     MakesOneRetryTooManyDue, ForgetsTheLastRelaysState, AgesWhileDisabled, RemovesTheNewestRecords,

@@ -22,7 +22,7 @@ class SpoolMachine(SettleRules, MaintenanceRules, OperatorRules):
     @initialize(events=st.lists(NUMBERS, min_size=6, max_size=EVENTS, unique=True), limit=LIMITS, results=RESULTS)
     def first_relay(self, events: list[int], limit: int, results: list[Outcome]) -> None:
         self.open()
-        self.enqueue(0.0, events, [0, 1, 3], SOURCES[1], DAY)
+        self.enqueue(0.0, events, [0, 1, 3], SOURCES[1], DAY, room=limit)
         self.deliver(limit, 1.0, results)
 
     @relay_rule(lambda model: len(model.pending()) > BACKLOG)

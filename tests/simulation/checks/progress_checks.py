@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from hookline.relay.delivery import hand_over
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.lane import Lane, max_unwritten
@@ -13,7 +14,7 @@ from simulation.disk import SimulatedDisk
 from simulation.world import World
 
 MAX_IDLE_SECONDS: Final = 4.0
-# A lane may hold this many deliveries beyond its window, its unwritten outcomes and its attempts.
+# A lane may hold this many deliveries beyond its queues, its unwritten outcomes and its attempts.
 MEMORY_SLACK_DELIVERIES: Final = 500
 
 
@@ -34,7 +35,8 @@ class ProgressChecks:
         """The lanes hold a bounded number of deliveries, however large the backlog is."""
         for lane in dispatcher.lanes.values():
             concurrency = lane.webhook.delivery.concurrency
-            bound = 2 * lane.queue.window + max_unwritten(concurrency) + concurrency + MEMORY_SLACK_DELIVERIES
+            queued = 2 * lane.queue.window + hand_over.MAX_NEW_PER_LANE
+            bound = queued + max_unwritten(concurrency) + concurrency + MEMORY_SLACK_DELIVERIES
             if len(lane.queue.known) > bound:
                 self._world.violate("bounded memory", f"{lane.address} holds {len(lane.queue.known)} deliveries")
 

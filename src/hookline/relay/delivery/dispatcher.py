@@ -19,6 +19,7 @@ from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dead_lettering import DeadLettering
 from hookline.relay.delivery.endpoint_state import EndpointStateWriter, Handover
+from hookline.relay.delivery.hand_over import HandOver
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery.prefetch import Prefetcher
 from hookline.relay.spool.spool import EndpointState, QueuedDelivery, Retention, Settlement, State
@@ -74,6 +75,7 @@ class Dispatcher:
         self._prefetcher = Prefetcher(
             self.lanes, thread, clock=clock.now, work_available=wake, on_gone=self._dead_letter_gone
         )
+        self.hand_over = HandOver(self.lanes, self.on_enqueued)
         self._round = asyncio.Lock()
         self._next_housekeeping = 0.0
         self._next_cleanup = 0.0
@@ -178,6 +180,7 @@ class Dispatcher:
                 await self._prefetcher.fill()
             self.round_ended_at = self._clock.elapsed()
             self.round_ended.set()
+            self.hand_over.room_changed()
 
     async def _handle_clock_step(self) -> None:
         """A step forward shortens waits, which is harmless. A step back would lengthen them by the whole step, so the

@@ -1,4 +1,4 @@
-"""The deliveries that one lane holds in memory, and how far it has loaded those that are pending in the spool.
+"""The deliveries that one lane holds in memory, and how far it has taken those that are pending in the spool.
 
 It holds a bounded number of new deliveries and of retries, and the one that is chosen for a probe. `known` has all
 that the lane is responsible for: the queued ones, those in flight, and those whose settlement is not written yet.
@@ -11,14 +11,19 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from hookline.relay.delivery.probe_choice import ProbeChoice
-from hookline.relay.spool.spool import QueuedDelivery
+from hookline.relay.spool.spool import DequeueAnswer, QueuedDelivery
 
 MIN_PREFETCH: Final = 32
 MAX_PREFETCH: Final = 512
 
 
 class LaneQueue:
-    """The queue of one lane. New deliveries up to `cursor` were loaded; with `unread`, the spool may have later ones.
+    """The queue of one lane.
+
+    A new delivery enters by one rule, `take_new`, which moves `cursor` past it. So it enters once, although two ways
+    lead there: the lane's queries, and the ingester, which hands over what it has just stored. The lane has taken all
+    new deliveries up to `cursor`, except those that wait for an earlier event of their message. With `unread`, the
+    spool may have later ones.
 
     `next_due` is when the first retry is due that may not be loaded yet; None: there is none.
     """
@@ -59,7 +64,7 @@ class LaneQueue:
     @property
     def room_for_new(self) -> int:
         """How many more deliveries without an attempt fit. Retries have a queue and room of their own."""
-        return 0 if self._takes_nothing() else self.window - len(self._new)
+        return 0 if self._takes_nothing() else max(0, self.window - len(self._new))
 
     @property
     def room_for_retries(self) -> int:
@@ -78,8 +83,40 @@ class LaneQueue:
         """The deliveries that are being attempted, or whose settlement is not written yet."""
         return self.known.keys() - {item.seq for item in (*self._new, *self._retries, *self.probe.queue)}
 
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether the lane has taken all new deliveries of the spool, so that further ones may be handed over."""
+        return not self.unread and self.cursor >= 0
+
+    @property
+    def new_deliveries(self) -> int:
+        return len(self._new)
+
+    def take_new(self, answer: DequeueAnswer) -> bool:
+        """Queue the new deliveries of an answer that come after the cursor, and move it past them.
+
+        Returns False, and takes nothing, if the answer begins after the cursor: the lane was reloaded since the
+        request.
+        """
+        if answer.request.after > self.cursor:
+            return False
+        self._queue(item for item in answer.items if item.seq > self.cursor)
+        self.cursor = max(self.cursor, answer.cursor)
+        return True
+
     def offer(self, items: Iterable[QueuedDelivery]) -> None:
-        """Queue deliveries, except those that the lane already holds."""
+        """Queue retries, and deliveries that waited for an earlier event of their message."""
+        for item in items:
+            self._taken_beside_the_cursor(item)
+            self._queue((item,))
+
+    def _taken_beside_the_cursor(self, item: QueuedDelivery) -> None:
+        """If a delivery after the cursor was settled, an answer that is on its way could bring it again. A lane that
+        is not caught up takes no such answer, but queries, which find pending deliveries only."""
+        if item.seq > self.cursor:
+            self.unread = True
+
+    def _queue(self, items: Iterable[QueuedDelivery]) -> None:
         for item in items:
             if item.seq not in self.known:
                 self.known[item.seq] = None
@@ -98,17 +135,24 @@ class LaneQueue:
         if loaded == requested:
             self.window = min(2 * self.window, MAX_PREFETCH)
 
+    def widen_window(self) -> None:
+        """The lane is busy, and the rest of what it gets must be loaded."""
+        self.window = MAX_PREFETCH
+
     def shrink_window(self) -> None:
         """The lane sends nothing for a while: it needs few deliveries afterwards."""
         self.window = MIN_PREFETCH
 
     def reload(self) -> None:
-        """Drop the queued deliveries, to load them again: new ones from the first, retries once `next_due` is set."""
+        """Drop the queued deliveries, to load them again: new ones from the first, retries once `next_due` is set.
+
+        The cursor is then before that of every earlier request, so that no earlier answer is taken.
+        """
         self.known = dict.fromkeys(sorted(self.in_flight()))
         self._new.clear()
         self._retries.clear()
         self.probe.reset()
-        self.cursor = 0
+        self.cursor = -1
         self.unread = True
         self.next_due = None
 
@@ -153,6 +197,7 @@ class LaneQueue:
             item = queued  # it may be in flight by now
         elif item is not None:
             self.known[item.seq] = None
+            self._taken_beside_the_cursor(item)
         self.probe.answer(item)
 
     def _queue_of(self, item: QueuedDelivery) -> deque[QueuedDelivery]:

@@ -9,7 +9,7 @@ from typing import Final
 from hookline.model import Address
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.lane import Lane
-from hookline.relay.spool.spool import DequeueRequest
+from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest
 from hookline.relay.spool.spool_thread import SpoolThread
 
 MAX_MADE_DUE_PER_ROUND: Final = 1000
@@ -155,10 +155,10 @@ class Prefetcher:
             lane.queue.unread = False  # before the query: deliveries that are enqueued during it set the flag again
         answers = await self._thread.run(self._spool.dequeue_new, requests)
         for lane, request, (items, cursor) in zip(lanes, requests, answers, strict=True):
-            if lane.queue.cursor != request.after or self._lanes.get(lane.address) is not lane:
+            if self._lanes.get(lane.address) is not lane or not lane.queue.take_new(
+                DequeueAnswer(request, items, cursor)
+            ):
                 continue  # the lane was reloaded or replaced during the query
-            lane.queue.cursor = cursor
-            lane.queue.offer(items)
             lane.queue.unread |= len(items) == request.limit
             _grow_window(lane, request.limit, len(items))
             lane.start_attempts()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Set
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
 from itertools import groupby
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -16,7 +17,7 @@ from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
 from hookline.relay.ingest.batch import IngestContext, build_batch, build_replay_batch
 from hookline.relay.sources.source import Batch, LineSource
-from hookline.relay.spool.spool import IngestBatch
+from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest, Enqueued, IngestBatch
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.summary import InputEnd, unknown_formats
 
@@ -51,6 +52,19 @@ class IngestLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_wait: float | None
 
 
+class DeliverySide(Protocol):
+    """The lanes, as the ingester sees them. It passes the number of deliveries of a group, by webhook."""
+
+    async def wait_for_room(self, deliveries: Mapping[Address, int]) -> None:
+        """Called before a group of a file is stored. Waits a short time if the lanes fall behind."""
+
+    def requests(self, deliveries: Mapping[Address, int]) -> list[DequeueRequest]:
+        """Called before each group is stored. Returns the requests of lanes that take deliveries from memory."""
+
+    def enqueued(self, deliveries: Mapping[Address, int], answers: Sequence[DequeueAnswer]) -> None:
+        """Called after each group is durable, with the answers of the spool."""
+
+
 class Ingester:
     """Reads the sources of one run into the spool.
 
@@ -58,7 +72,7 @@ class Ingester:
         source: the input, or None if only replayed lines are read.
         thread: the thread of the spool.
         routing: gives the context that applies now. Called for every batch, in the reader's thread.
-        on_enqueued: called with the addresses of new deliveries, after they are durable.
+        lanes: take the deliveries that are stored.
         held: gives the webhooks that are disabled or paused. Called while a full spool pauses the input.
         limits: see IngestLimits.
 
@@ -74,7 +88,7 @@ class Ingester:
         thread: SpoolThread,
         *,
         routing: Callable[[], IngestContext],
-        on_enqueued: Callable[[Iterable[Address]], None],
+        lanes: DeliverySide,
         held: Callable[[], Set[Address]],
         limits: IngestLimits,
         clock: RelayClock,
@@ -88,7 +102,7 @@ class Ingester:
         self._full_is_logged = False
         self._next_full_line = 0.0
         self._routing = routing
-        self._on_enqueued = on_enqueued
+        self._lanes = lanes
         self._held = held
         self._thread = thread
         self._spool = thread.spool
@@ -125,11 +139,11 @@ class Ingester:
             while True:
                 if not await self._wait_for_room(pending):
                     return IngestResult.NO_ROOM
-                group, end = await reading
+                group, is_file, end = await reading
                 if not end:
                     reading = self._read_ahead(self.source)
                 if group.read or group.position is not None:
-                    pending = await self._store_group(group)
+                    pending = await self._store_group(group, waits=is_file)
                 lines += group.read
                 if lines >= WRONG_FORMAT_LINES and self._is_wrong_format():
                     return IngestResult.WRONG_FORMAT
@@ -160,11 +174,13 @@ class Ingester:
                 self._log.warning("unfinished last line remains for the next run", source=name, bytes=length)
         self.input_end = InputEnd(tuple(unread), tuple(source.already_read()))
 
-    def _read_ahead(self, source: LineSource) -> asyncio.Future[tuple[IngestBatch, bool]]:
+    def _read_ahead(self, source: LineSource) -> asyncio.Future[tuple[IngestBatch, bool, bool]]:
         return asyncio.get_running_loop().run_in_executor(self._reader, self._next_group, source)
 
-    def _next_group(self, source: LineSource) -> tuple[IngestBatch, bool]:
-        """Runs in the reader's thread."""
+    def _next_group(self, source: LineSource) -> tuple[IngestBatch, bool, bool]:
+        """Returns the group, whether its lines are in a file, and whether it is the last one. Runs in the reader's
+        thread.
+        """
         batch, start = self._unfinished_batch or (source.read(), 0)
         group, taken = build_batch(batch, self._routing(), start)
         self._unfinished_batch = (batch, start + taken) if start + taken < len(batch.lines) else None
@@ -172,7 +188,7 @@ class Ingester:
             blank = sum(not line.data.strip() for line in batch.lines[start : start + taken])
             unknown = len(group.rejected) + unknown_formats(group.skipped)
             self._any_recognized = group.read > blank + unknown
-        return group, batch.end and self._unfinished_batch is None
+        return group, batch.position.inode != 0, batch.end and self._unfinished_batch is None
 
     async def read_replayed_lines(self) -> None:
         """Routes the rejected lines again that `dead replay` put back."""
@@ -185,20 +201,26 @@ class Ingester:
                         await self._store_group(group)
                         del remaining[:taken]
 
-    async def _store_group(self, group: IngestBatch) -> int:
-        pending = await self._thread.retry_while_stalled("reading", self._store, group)
-        self._on_enqueued(dict.fromkeys(new.delivery.address for new in group.deliveries))
+    async def _store_group(self, group: IngestBatch, *, waits: bool = False) -> int:
+        """Stores a group, and hands its deliveries to the lanes. `waits`: for room in them, because the lines are in
+        a file."""
+        deliveries = Counter(new.delivery.address for new in group.deliveries)
+        if waits:
+            await self._lanes.wait_for_room(deliveries)
+        requests = self._lanes.requests(deliveries)
+        enqueued = await self._thread.retry_while_stalled("reading", self._store, group, requests)
+        self._lanes.enqueued(deliveries, enqueued.answers)
         for rejected in group.rejected:
             self._log.info("rejected", source=group.source, line=rejected.line.number, reason=rejected.reason)
-        return pending
+        return enqueued.pending
 
-    def _store(self, group: IngestBatch) -> int:
+    def _store(self, group: IngestBatch, requests: Sequence[DequeueRequest] = ()) -> Enqueued:
         """Runs in the spool's thread. The dedupe window begins before the cautious time, so that a clock that was set
         forward does not shorten it.
         """
         now = self._clock.now()
         window = self._limits.dedupe_window and self._limits.dedupe_window + now - self._clock.cautious_now()
-        return self._spool.enqueue(group, now=now, dedupe_window=window)
+        return self._spool.enqueue(group, now=now, dedupe_window=window, requests=requests)
 
     async def _wait_for_room(self, pending: int) -> bool:
         """Waits while the spool is full, and with it the writer of a pipe. Returns False for a finite input if all

@@ -127,6 +127,21 @@ class DequeueRequest(msgspec.Struct, frozen=True):
     ordered: bool
 
 
+class DequeueAnswer(msgspec.Struct, frozen=True):
+    """The deliveries that answer a request, in the order of reading, and the `after` of the lane's next request."""
+
+    request: DequeueRequest
+    items: Sequence[QueuedDelivery]
+    cursor: int
+
+
+class Enqueued(msgspec.Struct, frozen=True):
+    """The result of `enqueue`: the number of pending deliveries, and answers to requests of lanes."""
+
+    pending: int
+    answers: Sequence[DequeueAnswer] = ()
+
+
 class ProbeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A lane's request for one delivery with which it probes its endpoint.
 
@@ -175,12 +190,22 @@ class IngestSpool(Protocol):
         returns a line until `replaced_lines` of a batch names it. Called until none remain: at the start, and after
         another process has written."""
 
-    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+    def enqueue(
+        self, batch: IngestBatch, *, now: float, dedupe_window: float, requests: Sequence[DequeueRequest] = ()
+    ) -> Enqueued:
         """Store a group of lines together with their position. Called for every group.
 
-        Returns the number of pending deliveries. Afterwards the source may forget the lines. A delivery whose id is
-        pending, dead, or was delivered in the last `dedupe_window` seconds counts as a duplicate and is not stored.
-        0 turns the window off, also for a delivery that was settled after `now` because the clock was set back.
+        Afterwards the source may forget the lines. A delivery whose id is pending, dead, or was delivered in the last
+        `dedupe_window` seconds counts as a duplicate and is not stored.
+
+        Args:
+            batch: The group.
+            now: The time.
+            dedupe_window: 0 turns the window off, also for a delivery that was settled after `now` because the clock
+                was set back.
+            requests: At most one for each webhook, with the place up to which its lane has taken everything. The
+                answer is the one that `dequeue_new` would give after this call, from memory. A store may leave any
+                request without an answer; it must do so if it has to read the spool for the answer's deliveries.
         """
 
 

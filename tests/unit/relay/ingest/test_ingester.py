@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from builders import delivery, settlement
 from contract.spool_stores import fresh, intake
+from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
 from hookline.relay.ingest.batch import IngestContext
 from hookline.relay.ingest.ingester import Ingester, IngestLimits
 from hookline.relay.spool.factory import spool_store
+from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest
 from hookline.relay.spool.spool_thread import SpoolThread
 
 
 def no_routing() -> IngestContext:
     raise AssertionError("nothing is read")
+
+
+class NoLanes:
+    """Lanes that take nothing."""
+
+    async def wait_for_room(self, deliveries: Mapping[Address, int]) -> None: ...
+
+    def requests(self, deliveries: Mapping[Address, int]) -> list[DequeueRequest]:
+        return []
+
+    def enqueued(self, deliveries: Mapping[Address, int], answers: Sequence[DequeueAnswer]) -> None: ...
 
 
 @pytest.mark.parametrize(("window", "duplicates"), [(0.0, 0), (60.0, 1)])
@@ -31,14 +45,14 @@ def test_a_window_of_zero_is_off_after_the_clock_was_set_forward(
     log = Log(lambda line: None, level="warning", format="text", clock=lambda: 0.0)
     thread = SpoolThread(spool, log)
     ingester = Ingester(
-        None, thread, routing=no_routing, on_enqueued=lambda _: None, held=frozenset, clock=clock, log=log,
+        None, thread, routing=no_routing, lanes=NoLanes(), held=frozenset, clock=clock, log=log,
         limits=IngestLimits(dedupe_window=window, max_pending=10, max_wait=None),
     )  # fmt: skip
     wall[0], even[0] = 5000.0, 1.0
-    assert 1 == ingester._store(intake(delivery("a")))
+    assert 1 == ingester._store(intake(delivery("a"))).pending
     spool.settle([settlement(fresh(spool)[0])], now=5000.0)
     wall[0], even[0] = 5001.0, 2.0
-    assert 1 - duplicates == ingester._store(intake(delivery("a")))
+    assert 1 - duplicates == ingester._store(intake(delivery("a"))).pending
     assert duplicates == spool.tally().get("duplicates", 0)
     thread.close()
     spool.close()
@@ -53,7 +67,7 @@ async def test_a_full_spool_is_reported_once_a_minute(tmp_path: Path) -> None:
     log = Log(lines.append, level="warning", format="text", clock=lambda: 0.0)
     thread = SpoolThread(spool, log)
     ingester = Ingester(
-        None, thread, routing=no_routing, on_enqueued=lambda _: None, held=frozenset, clock=clock, log=log,
+        None, thread, routing=no_routing, lanes=NoLanes(), held=frozenset, clock=clock, log=log,
         limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
     )  # fmt: skip
     tallies = iter([9, 8, 9, 8, 9, 8])

@@ -58,3 +58,7 @@ FROM webhook) WHERE due IS NOT NULL
 """
 # The numbers of the webhooks that have pending deliveries: one index lookup per webhook.
 WITH_PENDING: Final = "SELECT n FROM webhook WHERE EXISTS (SELECT 1 FROM delivery WHERE state = 0 AND webhook = n)"
+ANY_PENDING_UP_TO: Final = "SELECT 1 FROM delivery WHERE state = 0 AND webhook = ? AND seq <= ? LIMIT 1"
+PENDING_MESSAGES: Final = """
+SELECT DISTINCT order_key FROM delivery WHERE state = 0 AND order_key IN (SELECT value FROM json_each(?))
+"""

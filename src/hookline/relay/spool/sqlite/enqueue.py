@@ -39,17 +39,16 @@ _SETTLED: Final = ("delivered", "skipped:", "rejected", "dead", "dup")  # the be
 _COUNT: Final = "INSERT INTO tally VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET count = count + excluded.count"
 
 
-def store(connection: sqlite3.Connection, rows: Sequence[DeliveryRow], horizon: float) -> int:
-    """Insert new deliveries, and revive those that were settled up to `horizon` (Unix seconds). Returns their number:
-    the other rows are duplicates."""
-    stored = connection.executemany(_INSERT, [row[:-1] for row in rows]).rowcount
-    all_stored = stored == len(rows)
+def store(connection: sqlite3.Connection, rows: Sequence[DeliveryRow], horizon: float) -> tuple[int, int]:
+    """Insert new deliveries, and revive those that were settled up to `horizon` (Unix seconds). Returns the numbers
+    of both: the other rows are duplicates."""
+    inserted, revived = connection.executemany(_INSERT, [row[:-1] for row in rows]).rowcount, 0
+    all_stored = inserted == len(rows)
     if not all_stored:
         revived = connection.executemany(_REVIVE, [_revival(row, horizon) for row in rows]).rowcount
         add_to_tally(connection, [("records", -revived)])
-        stored += revived
     store_bodies(connection, [(row[0], row[-1]) for row in rows], all_stored=all_stored)
-    return stored
+    return inserted, revived
 
 
 def _revival(row: DeliveryRow, horizon: float) -> tuple[object, ...]:

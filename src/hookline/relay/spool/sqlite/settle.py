@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from hookline.relay.spool.spool import Retention, Settlement, State
@@ -54,8 +54,8 @@ DELETE FROM rejected WHERE n IN (SELECT n FROM rejected WHERE replayed = 0 AND a
 """
 
 
-def record(connection: sqlite3.Connection, settlements: Sequence[Settlement], now: float) -> list[tuple[Any, ...]]:
-    """Write and count results. Returns the rows (dequeue.COLUMNS) of the successors that may be sent now."""
+def record(connection: sqlite3.Connection, settlements: Sequence[Settlement], now: float) -> int:
+    """Write and count results. Returns the number of deliveries that are not pending any more."""
     delivered = [
         (one.attempts, now, one.http, one.history, one.seq) for one in settlements if one.state is State.DELIVERED
     ]
@@ -67,10 +67,11 @@ def record(connection: sqlite3.Connection, settlements: Sequence[Settlement], no
     connection.executemany(_OTHER, retries)
     posts = sum(one.posts for one in settlements)
     add_to_tally(connection, [("delivered", accepted), ("records", accepted), ("dead", died), ("attempts", posts)])
-    settled: dict[int, int] = {}  # by order key: the first settled delivery
-    for one in settlements:
-        if one.state is not State.PENDING and one.order_key is not None:
-            settled[one.order_key] = min(one.seq, settled.get(one.order_key, one.seq))
+    return accepted + died
+
+
+def read_successors(connection: sqlite3.Connection, settled: Mapping[int, int]) -> list[tuple[Any, ...]]:
+    """The rows (dequeue.COLUMNS) of deliveries that may be sent now, after the settled `seq` of each order key."""
     return connection.execute(_SUCCESSORS, (json.dumps(settled),)).fetchall() if settled else []
 
 

@@ -18,12 +18,14 @@ from hookline.relay.sources.source import MAX_BYTES_PER_BATCH, Position
 from hookline.relay.spool.spool import (
     DequeueRequest,
     EndpointState,
+    Enqueued,
     IngestBatch,
     ProbeRequest,
     QueuedDelivery,
     ReplayedLine,
     Retention,
     Settlement,
+    State,
 )
 from hookline.relay.spool.sqlite import dequeue, enqueue, settle, webhook_status
 from hookline.relay.spool.sqlite.database import (
@@ -36,8 +38,10 @@ from hookline.relay.spool.sqlite.database import (
     transaction,
 )
 from hookline.relay.spool.sqlite.disk_reserve import DiskReserve
+from hookline.relay.spool.sqlite.early_answers import EarlyAnswers
 from hookline.relay.spool.sqlite.enqueue import DeliveryRow
 from hookline.relay.spool.sqlite.lock import SpoolLock
+from hookline.relay.spool.sqlite.pending_messages import PendingMessages
 from hookline.relay.spool.sqlite.schema import read_positions, remove_oldest_positions, write_position
 from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 
@@ -74,6 +78,15 @@ class SqliteSpool:
         self._data_version: int = self._query("PRAGMA data_version")[0][0]
         # Imported dead letters have a seq below 0. Lanes load from 0 on.
         self._seq: int = self._query("SELECT max(0, coalesce(max(seq), 0)) FROM delivery")[0][0]
+        self._messages = PendingMessages(
+            any_up_to=lambda webhook, seq: bool(self._query(dequeue.ANY_PENDING_UP_TO, self._known(webhook), seq)),
+            pending_among=lambda keys: {key for (key,) in self._query(dequeue.PENDING_MESSAGES, json.dumps(keys))},
+        )
+        self._forget_messages()
+        self._early_answers = EarlyAnswers(self._messages, self._seq)
+
+    def _forget_messages(self) -> None:
+        self._messages.forget(self._webhooks, self._seq)
 
     def _read_webhooks(self) -> None:
         """Called again when another process has written: `pause` and `dead import` add webhooks."""
@@ -144,20 +157,29 @@ class SqliteSpool:
                     break
         return found
 
-    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+    def enqueue(
+        self, batch: IngestBatch, *, now: float, dedupe_window: float, requests: Sequence[DequeueRequest] = ()
+    ) -> Enqueued:
         self._require_reserve()
         numbers = {
             address: self._number(address)
             for address in dict.fromkeys(one.delivery.address for one in batch.deliveries)
         }
         rows = self._rows(batch, numbers, now)
+        clocks = {address: self._clocks.get(n, _NEW_CLOCK) for address, n in numbers.items()}
+        answers = self._early_answers.prepare(
+            batch.deliveries, requests, last_seq=self._seq,
+            since={address: clock.at(now) + clock.held_seconds for address, clock in clocks.items()},
+        )  # fmt: skip
+        order_keys = [one.delivery.order_key for one in batch.deliveries if one.delivery.order_key is not None]
+        self._messages.add(order_keys)
         # This does not release the reserve: it is for the outcomes of stored deliveries.
         with transaction(self._connection):
             self._connection.executemany("DELETE FROM rejected WHERE n = ?", [(n,) for n in batch.replaced_lines])
             horizon = now - dedupe_window if dedupe_window else math.inf
-            stored = enqueue.store(self._connection, rows, horizon)
+            inserted, revived = enqueue.store(self._connection, rows, horizon)
             rejected = enqueue.store_lines(self._connection, enqueue.line_rows(batch.source, batch.rejected, now))
-            duplicates = len(rows) - stored + len(batch.rejected) - rejected
+            duplicates = len(rows) - inserted - revived + len(batch.rejected) - rejected
             amounts = {
                 "read": batch.read, "replayed": len(batch.replaced_lines), "rejected": rejected,
                 "duplicates": duplicates,
@@ -165,7 +187,12 @@ class SqliteSpool:
             enqueue.add_to_tally(self._connection, amounts.items())
             if batch.position is not None:
                 write_position(self._connection, batch.position, now=now)
-            return enqueue.read_tally(self._connection)["pending"]
+            pending = enqueue.read_tally(self._connection)["pending"]
+        if not inserted + revived:
+            self._messages.remove(order_keys)
+        elif self._messages.is_full:
+            self._forget_messages()
+        return Enqueued(pending, answers if inserted == len(rows) else ())
 
     def _rows(self, batch: IngestBatch, numbers: dict[Address, int], now: float) -> list[DeliveryRow]:
         rows: list[DeliveryRow] = []
@@ -224,7 +251,13 @@ class SqliteSpool:
         # Most groups are not synced: if a power cut loses a result, the event is sent twice, but not lost. A later
         # transaction is no sync of earlier ones, because SQLite syncs nothing if no page has changed.
         with self._transaction(synced=False):
-            freed = self._queued(settle.record(self._connection, settlements, now))
+            ended = settle.record(self._connection, settlements, now)
+            waiting = self._messages.with_successors(settlements)
+            freed = self._queued(settle.read_successors(self._connection, waiting))
+        if ended == sum(one.state is not State.PENDING for one in settlements):
+            self._messages.remove_settled(settlements)
+        else:  # some were settled before, so that it is not known which counts go down
+            self._forget_messages()
         self._unsynced = True
         if not 0.0 <= now - self._synced_at < _SYNC_SECONDS and self._sync():
             self._synced_at = now
@@ -303,6 +336,7 @@ class SqliteSpool:
         if seen == self._data_version:
             return False
         self._read_webhooks()
+        self._forget_messages()  # a replay changes the messages of deliveries
         return True
 
     def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:
