@@ -69,6 +69,11 @@ class SimulatedEndpoint:
         self._healed = False
 
     @property
+    def now(self) -> float:
+        """The time of `World.now`."""
+        return self._world.now
+
+    @property
     def mood(self) -> Mood:
         """The mood of the current phase."""
         current = Mood.HEALTHY
@@ -171,6 +176,7 @@ class SimulatedTransport:
         self.endpoint = endpoint
         self.process = process
         self.in_flight = 0
+        self.created_at = endpoint.now
         self._events = events
         self._observer = observer
         self._random = endpoint.random

@@ -46,6 +46,7 @@ class EndpointHistory:
         idle_since: Since this time the lane has work and sends nothing.
         refused_while_healthy: The length of the current run of refusals by a healthy endpoint.
         permitted_until: An operator ran `retry-now`. The relay notices it at this time at the latest.
+        deleted_at: The time at which the webhook was deleted for the last time.
     """
 
     last_transport: SimulatedTransport | None = None
@@ -55,6 +56,7 @@ class EndpointHistory:
     idle_since: float | None = None
     refused_while_healthy: int = 0
     permitted_until: float = 0.0
+    deleted_at: float = -1.0
 
     def forget_waits(self) -> None:
         """The relay may send again."""
@@ -80,6 +82,8 @@ class EndpointHistories:
         webhook, now = transport.webhook, self._world.now
         waits = self.of(webhook.address).waits
         url = transport.endpoint.url
+        if response.status == 410 and transport.created_at <= self.of(webhook.address).deleted_at:
+            return  # the webhook was deleted since, so that its address may belong to a new one
         if response.status == 410:
             waits[url] = WaitRequest(webhook=webhook, received_at=now, until=float("inf"), gone=True)
         elif response.retry_after is not None and _is_retried(response.status):
@@ -139,6 +143,7 @@ class EndpointHistories:
         history = self.of(address)
         if webhook is None:
             history.waits = {}
+            history.deleted_at = self._world.now
             return
         history.waits = {url: wait for url, wait in history.waits.items() if not wait.gone}
         latest = self._world.now + webhook.delivery.retry.max_delay.total_seconds()
