@@ -28,6 +28,8 @@ class SimulatedState:
         self.deleted_addresses: set[Address] = set()
         self.shortest_max_age_seconds: dict[Address, float] = {}
         self._snapshot = Snapshot("L", 1, {address: Stored.of(one) for address, one in sorted(documents.items())})
+        self._changed_at: dict[Address, int] = {}  # the serial of each webhook's latest change
+        self._serial_read = 0
         self._remember()
 
     @property
@@ -43,9 +45,14 @@ class SimulatedState:
     def apply(self, address: Address, document: Document | None) -> None:
         """Apply a change of one webhook; None deletes it."""
         self._snapshot = self._snapshot.after("L", {address: document})
+        self._changed_at[address] = self._snapshot.serial
         if document is None:
             self.deleted_addresses.add(address)
         self._remember()
+
+    def is_unread(self, address: Address) -> bool:
+        """Whether the relay has not read the latest change of this webhook."""
+        return self._changed_at.get(address, 0) > self._serial_read
 
     def _remember(self) -> None:
         webhooks = self.webhooks
@@ -58,6 +65,7 @@ class SimulatedState:
 
     def read(self, _declared: Mapping[Address, Declared] = NONE_DECLARED) -> Snapshot:
         self._require_readable()
+        self._serial_read = self._snapshot.serial
         return self._snapshot
 
     def version(self) -> tuple[str | None, int]:

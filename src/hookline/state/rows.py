@@ -70,7 +70,8 @@ def read_webhooks(
         address = Address(organization, sandbox)
         known = declared.get(address)
         if known is None or known.canonical != text:
-            webhooks[Address.parse(f"{organization}/{sandbox}")] = _read_row(address, text)
+            checked = Address.parse(f"{organization}/{sandbox}")
+            webhooks[checked] = _read_row(checked, text)
         else:
             webhooks[address] = Stored(text)
     return webhooks

@@ -131,9 +131,13 @@ class EndpointHistories:
         history.forget_waits()
         self._world.after(NOTICE_SECONDS, history.forget_waits)
 
-    def will_change(self, webhook: Webhook) -> bool:
-        """Whether another configuration was applied, which the relay has not seen yet."""
-        return self._state.webhooks.get(webhook.address) != webhook
+    def will_change(self, webhook: Webhook, *, is_current: bool) -> bool:
+        """Whether the relay will see another configuration. `is_current`: it has a lane with this one."""
+        if is_current and self._state.webhooks.get(webhook.address) != webhook:
+            return True
+        return self._state.is_unread(
+            webhook.address
+        )  # also while it already exchanges the lane for an earlier change
 
     def configured(self, address: Address, webhook: Webhook | None) -> None:
         """The webhook has a new configuration, None if it was deleted.

@@ -118,12 +118,12 @@ class RequestChecks:
     def _is_forgotten(self, transport: SimulatedTransport, response: Response) -> bool:
         """Whether the relay will try again after this 410, because it is about to see a new configuration.
 
-        A 410 that arrives while the relay already exchanges the lane counts.
+        A 410 that arrives while the relay already exchanges the lane for the latest configuration counts.
         """
         dispatcher = self._process.dispatcher if self._process is not None else None
         lane = dispatcher.lanes.get(transport.webhook.address) if dispatcher is not None else None
         is_current = lane is not None and lane.webhook is transport.webhook
-        return response.status == 410 and is_current and self._histories.will_change(transport.webhook)
+        return response.status == 410 and self._histories.will_change(transport.webhook, is_current=is_current)
 
     # -- one rule each
 
