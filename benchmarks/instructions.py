@@ -152,15 +152,15 @@ def verdict(count: float, before: float | None) -> tuple[int, str]:
     if before is None:
         return 0, f"no count is recorded for {versions()}; record it with: make instructions RECORD=1"
     change = count / before - 1
-    told = f"{count:,.0f} instructions for an event, recorded {before:,.0f}: {change:+.1%}"
+    text = f"{count:,.0f} instructions for an event, recorded {before:,.0f}: {change:+.1%}"
     if change > TOLERANCE:
         return (
             1,
-            f"{told}, more than {TOLERANCE:.0%}. If the cost has its reason, record it: make instructions RECORD=1",
+            f"{text}, more than {TOLERANCE:.0%}. If the cost has its reason, record it: make instructions RECORD=1",
         )
     if change < -TOLERANCE:
-        return 0, f"{told}. Record it, so that it stays: make instructions RECORD=1"
-    return 0, told
+        return 0, f"{text}. Record it, so that it stays: make instructions RECORD=1"
+    return 0, text
 
 
 def main() -> int:
