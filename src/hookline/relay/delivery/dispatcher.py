@@ -35,7 +35,7 @@ LAST_WRITE_SECONDS: Final = 10.0
 
 class Dispatcher:
     """Runs lanes. With `has_orphans`, the spool may hold pending deliveries of a webhook that has no lane. With
-    `has_replayed_lines`, another process may have put back rejected lines. The one who handles these resets them.
+    `has_replayed_lines`, another process may have put back rejected lines. Their reader resets them.
 
     `round_ended` is set after each round: after settlements and other changes, and at least once a second.
     `round_ended_at` is the relay's even time at the last one.
