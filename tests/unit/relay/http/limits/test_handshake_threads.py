@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
+import sys
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
 from hookline.relay.http.limits import handshake_threads
-from hookline.relay.http.limits.handshake_threads import ExpensiveTurns, Handshake, HandshakeRefused, Handshakes
+from hookline.relay.http.limits.handshake_threads import (
+    EXPENSIVE_NICENESS,
+    EXPENSIVE_STEP_CPU_SECONDS,
+    ExpensiveTurns,
+    Handshake,
+    HandshakeRefused,
+    Handshakes,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -61,13 +71,89 @@ async def test_an_expensive_endpoint_is_remembered(monkeypatch: pytest.MonkeyPat
     assert "wait for their turn" in one.late().text
 
 
+async def test_the_first_handshake_runs_alone() -> None:
+    """Before one handshake of an endpoint has finished, its handshakes run in turn; later two at once."""
+    handshakes = Handshakes()
+    running, together = list[int](), list[int]()
+    both = threading.Barrier(2)
+
+    async def refused() -> None:
+        with Handshake(handshakes) as handshake:
+            await handshake.run(step)
+            running.append(1)
+            together.append(len(running))
+            await asyncio.sleep(0.005)  # the endpoint's answer
+            running.pop()
+
+    def step() -> None:
+        raise ssl.SSLWantReadError
+
+    async def finish(step: Callable[[], object]) -> Exception | None:
+        with Handshake(handshakes) as handshake:
+            return await handshake.run(step)
+
+    await asyncio.gather(*(refused() for _ in range(4)))
+    assert [1, 1, 1, 1] == together
+    assert await finish(lambda: None) is None
+    assert [None, None] == await asyncio.gather(*(finish(lambda: both.wait(timeout=10)) for _ in range(2)))
+
+
+async def test_a_first_handshake_that_hangs_holds_up_the_others_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others wait for the first handshake only for FIRST_HANDSHAKE_SECONDS."""
+    monkeypatch.setattr(handshake_threads, "FIRST_HANDSHAKE_SECONDS", 0.02)
+    handshakes = Handshakes()
+    with Handshake(handshakes) as hanging, Handshake(handshakes) as other:
+        await hanging.run(lambda: time.sleep(0))
+        handshakes.has_finished_one = False
+        began = asyncio.get_running_loop().time()
+        assert await other.run(lambda: None) is None
+        assert asyncio.get_running_loop().time() - began >= 0.02
+
+
+async def test_handshakes_behind_an_expensive_first_one_begin_at_their_turn() -> None:
+    """64 connections to a new endpoint cost one expensive step, and not one each, before it is known."""
+    handshakes = Handshakes()
+    begun = list[int]()
+
+    def first(number: int) -> None:
+        begun.append(number)
+        raise ssl.SSLWantReadError
+
+    async def connect(number: int) -> None:
+        with Handshake(handshakes) as handshake:
+            await handshake.run(lambda: first(number))
+            await handshake.run(lambda: burn(EXPENSIVE_STEP_CPU_SECONDS * 1.5))
+
+    tasks = [asyncio.create_task(connect(number)) for number in range(64)]
+    await tasks[0]
+    await asyncio.sleep(0.05)
+    assert len(begun) <= 2
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_expensive_steps_run_at_low_priority() -> None:
+    """A step of an expensive endpoint leaves the processor to the event loop, where threads have priorities."""
+    niceness = list[int]()
+
+    def step() -> None:
+        niceness.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    await ExpensiveTurns().run(step)
+    with Handshake(Handshakes()) as handshake:
+        await handshake.run(step)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert ([EXPENSIVE_NICENESS, own] if sys.platform == "linux" else [own, own]) == niceness
+
+
 async def test_a_turn_is_followed_by_a_pause() -> None:
-    """All expensive steps together take at most a tenth of one core."""
+    """All expensive steps together take at most a twentieth of one core."""
     turns = ExpensiveTurns()
     began = asyncio.get_running_loop().time()
     for _ in range(3):
         await turns.run(lambda: burn(0.01))
-    assert asyncio.get_running_loop().time() - began >= 0.2
+    assert asyncio.get_running_loop().time() - began >= 0.4
 
 
 async def test_the_processor_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ _LOG_HEADER_BYTES: Final = 32
 _FRAME_BYTES: Final = 24 + PAGE_BYTES
 _MAX_FORMAT: Final = 1000  # a larger number is damage, not a format
 _MAX_PROBES: Final = 200_000  # queries for the ranges of one table, some seconds
+_PROBES_PER_PAGE: Final = 400  # more than twice the rows of a page: enough to isolate each row of a damaged page
 _MAX_KEYS: Final = 1 << 20  # tried after the last key that was read, when the largest is not known
 _MAX_RANGES_NAMED: Final = 5
 _SMALLEST_KEY: Final = -(2**63)
@@ -53,6 +54,7 @@ class DamagedDatabase:
             raise SpoolUnusable(f"the spool {directory} cannot be copied: {error.strerror}") from error
         self._repair_first_page(directory / DATABASE_FILE, model)
         self._apply_log(log)
+        self._pages = max(1, self._copy.stat().st_size // PAGE_BYTES)
         self._connection = self._open()
         self._connection.text_factory = bytes
 
@@ -72,7 +74,7 @@ class DamagedDatabase:
         key = KEYS[table]
         query = f"SELECT * FROM {table} NOT INDEXED WHERE {key} BETWEEN ? AND ? ORDER BY {key}"
         damage, lost, open_ranges = None, [], deque([(_SMALLEST_KEY, -_SMALLEST_KEY - 1)])
-        for _ in range(_MAX_PROBES):
+        for _ in range(min(_MAX_PROBES, _PROBES_PER_PAGE * self._pages)):
             if not open_ranges:
                 break
             first, last = open_ranges.popleft()
