@@ -12,7 +12,7 @@ from random import Random
 from unittest.mock import patch
 
 from hookline.relay.delivery import hand_over
-from hookline.relay.spool.sqlite import pending_messages
+from hookline.relay.spool.sqlite.memory import pending_messages
 
 
 @contextmanager

@@ -40,7 +40,7 @@ from hookline.relay.spool.spool import (
     State,
 )
 from hookline.relay.spool.sqlite import enqueue as enqueue_module
-from hookline.relay.spool.sqlite.pending_messages import PendingMessages
+from hookline.relay.spool.sqlite.memory.pending_messages import PendingMessages
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 
 # The delay of a late hand-over: longer than a query, an attempt and the write of its outcome.

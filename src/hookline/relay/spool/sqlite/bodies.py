@@ -7,13 +7,15 @@ payload. The one that makes it a record, or removes it, removes its payload.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Final
+
+from hookline.relay.spool.sqlite.multi_row import insert, values
 
 # The payload of the delivery with the alias `d`, as a column of a query. NULL for a record.
 BODY: Final = "(SELECT b.content FROM body b WHERE b.seq = d.seq) AS body"
 
-_INSERT: Final = "INSERT INTO body VALUES (?, ?)"
 _INSERT_IF_STORED: Final = "INSERT INTO body SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM delivery WHERE seq = ?1)"
 _REMOVE: Final = "DELETE FROM body WHERE seq BETWEEN ? AND ?"
 _REMOVE_IF_RECORD: Final = f"""
@@ -21,9 +23,17 @@ _REMOVE_IF_RECORD: Final = f"""
 """
 
 
-def store_bodies(connection: sqlite3.Connection, bodies: Iterable[tuple[int, bytes]], *, all_stored: bool) -> None:
+@cache
+def _insert(rows: int) -> str:
+    return f"INSERT OR FAIL INTO body {values(2, rows)}"
+
+
+def store_bodies(connection: sqlite3.Connection, bodies: Sequence[tuple[int, bytes]], *, all_stored: bool) -> None:
     """Store payloads by `seq`. Unless `all_stored`, it omits those whose delivery is not stored, a duplicate."""
-    connection.executemany(_INSERT if all_stored else _INSERT_IF_STORED, bodies)
+    if all_stored:
+        insert(connection, _insert, bodies)
+    else:
+        connection.executemany(_INSERT_IF_STORED, bodies)
 
 
 def remove_bodies(connection: sqlite3.Connection, seqs: Iterable[int], *, all_settled: bool) -> None:

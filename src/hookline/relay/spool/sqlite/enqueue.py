@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Final
 
 from hookline.relay.spool.spool import RejectedLine
 from hookline.relay.spool.sqlite.bodies import store_bodies
+from hookline.relay.spool.sqlite.multi_row import insert, values
 
 # The row of a delivery: seq, id, webhook, order key, since, request id, channel, status, event time, source, line,
 # detail, execution id, body.
@@ -18,13 +20,22 @@ DeliveryRow = tuple[
 # The row of a rejected line: at, source, line, part, reason, length, sha256, data.
 LineRow = tuple[float, str, int, int, str, int, bytes, bytes]
 
-_INSERT: Final = """
-INSERT INTO delivery
-  (seq, id, webhook, order_key, since, request_id, channel, status, event_time, source, line, detail,
-   execution_id)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (id) DO NOTHING
-"""
+_COLUMNS: Final = (
+    *(
+        "seq",
+        "id",
+        "webhook",
+        "order_key",
+        "since",
+        "request_id",
+        "channel",
+        "status",
+        "event_time",
+        "source",
+        "line",
+    ),
+    *("detail", "execution_id"),
+)
 # A known id that may be sent again. It keeps its history and its count of attempts.
 _REVIVE: Final = """
 UPDATE delivery SET seq = ?, webhook = ?, state = 0, due = NULL, order_key = ?, tries = 0, refusals = 0, since = ?,
@@ -36,13 +47,24 @@ INSERT INTO rejected (at, source, line, part, reason, length, sha256, data) VALU
 ON CONFLICT (source, line, part, sha256) DO NOTHING
 """
 _SETTLED: Final = ("delivered", "skipped:", "rejected", "dead", "dup")  # the beginnings of these counts' names
-_COUNT: Final = "INSERT INTO tally VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET count = count + excluded.count"
+
+
+@cache
+def _insert(rows: int) -> str:
+    columns = ", ".join(_COLUMNS)
+    return f"INSERT OR FAIL INTO delivery ({columns}) {values(len(_COLUMNS), rows)} ON CONFLICT (id) DO NOTHING"
+
+
+@cache
+def _count(rows: int) -> str:
+    add = "ON CONFLICT (name) DO UPDATE SET count = count + excluded.count"
+    return f"INSERT OR FAIL INTO tally {values(2, rows)} {add}"
 
 
 def store(connection: sqlite3.Connection, rows: Sequence[DeliveryRow], horizon: float) -> tuple[int, int]:
     """Insert new deliveries, and revive those that were settled up to `horizon` (Unix seconds). Returns the numbers
     of both: the other rows are duplicates."""
-    inserted, revived = connection.executemany(_INSERT, [row[:-1] for row in rows]).rowcount, 0
+    inserted, revived = insert(connection, _insert, [row[:-1] for row in rows]), 0
     all_stored = inserted == len(rows)
     if not all_stored:
         revived = connection.executemany(_REVIVE, [_revival(row, horizon) for row in rows]).rowcount
@@ -72,7 +94,7 @@ def store_lines(connection: sqlite3.Connection, rows: Sequence[LineRow]) -> int:
 
 def add_to_tally(connection: sqlite3.Connection, amounts: Iterable[tuple[str, int]]) -> None:
     """Add to counts of the tally, in the transaction of the counted change."""
-    connection.executemany(_COUNT, [(name, amount) for name, amount in amounts if amount])
+    insert(connection, _count, [(name, amount) for name, amount in amounts if amount])
 
 
 def with_pending(tally: dict[str, int]) -> dict[str, int]:

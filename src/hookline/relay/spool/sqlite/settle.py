@@ -8,18 +8,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from hookline.relay.spool.spool import Retention, Settlement, State
 from hookline.relay.spool.sqlite.bodies import remove_bodies
 from hookline.relay.spool.sqlite.dequeue import LIST
 from hookline.relay.spool.sqlite.enqueue import add_to_tally
+from hookline.relay.spool.sqlite.multi_row import padded, placeholders
 
-# Most deliveries are accepted, and this statement changes only the columns that differ then.
-_DELIVERED: Final = """
-UPDATE delivery SET state = 1, due = NULL, attempts = ?, settled = ?, http = ?, history = ?, reason = NULL
-WHERE seq = ? AND state = 0
-"""
 _OTHER: Final = """
 UPDATE delivery SET state = ?, due = ?, attempts = ?, tries = ?, refusals = ?, reason = ?, http = ?, history = ?,
   settled = ?
@@ -54,20 +51,39 @@ DELETE FROM rejected WHERE n IN (SELECT n FROM rejected WHERE replayed = 0 AND a
 """
 
 
+@cache
+def _delivered(rows: int) -> str:
+    """Most deliveries are accepted, and this statement changes only the columns that differ then."""
+    return f"""
+UPDATE OR FAIL delivery SET state = 1, due = NULL, attempts = ?, settled = ?, http = ?, history = ?, reason = NULL
+WHERE seq IN ({placeholders(rows)}) AND state = 0
+"""
+
+
 def record(connection: sqlite3.Connection, settlements: Sequence[Settlement], now: float) -> int:
     """Write and count results. Returns the number of deliveries that are not pending any more."""
-    delivered = [
-        (one.attempts, now, one.http, one.history, one.seq) for one in settlements if one.state is State.DELIVERED
-    ]
+    delivered = [one for one in settlements if one.state is State.DELIVERED]
     dead = [_other(one, now) for one in settlements if one.state is State.DEAD]
     retries = [_other(one, None) for one in settlements if one.state is State.PENDING]
-    accepted = connection.executemany(_DELIVERED, delivered).rowcount
-    remove_bodies(connection, [row[-1] for row in delivered], all_settled=accepted == len(delivered))
+    accepted = _record_delivered(connection, delivered, now)
+    remove_bodies(connection, [one.seq for one in delivered], all_settled=accepted == len(delivered))
     died = connection.executemany(_OTHER, dead).rowcount
     connection.executemany(_OTHER, retries)
     posts = sum(one.posts for one in settlements)
     add_to_tally(connection, [("delivered", accepted), ("records", accepted), ("dead", died), ("attempts", posts)])
     return accepted + died
+
+
+def _record_delivered(connection: sqlite3.Connection, delivered: Sequence[Settlement], now: float) -> int:
+    """Make deliveries records: those with the same result, most of all, in one statement."""
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for one in delivered:
+        alike.setdefault((one.attempts, now, one.http, one.history), []).append(one.seq)
+    return sum(
+        connection.execute(_delivered(len(seqs)), (*result, *seqs)).rowcount
+        for result, all_seqs in alike.items()
+        for seqs in padded(all_seqs)
+    )
 
 
 def read_successors(connection: sqlite3.Connection, settled: Mapping[int, int]) -> list[tuple[Any, ...]]:

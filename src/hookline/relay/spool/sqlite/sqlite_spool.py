@@ -38,10 +38,10 @@ from hookline.relay.spool.sqlite.database import (
     transaction,
 )
 from hookline.relay.spool.sqlite.disk_reserve import DiskReserve
-from hookline.relay.spool.sqlite.early_answers import EarlyAnswers
 from hookline.relay.spool.sqlite.enqueue import DeliveryRow
 from hookline.relay.spool.sqlite.lock import SpoolLock
-from hookline.relay.spool.sqlite.pending_messages import PendingMessages
+from hookline.relay.spool.sqlite.memory.early_answers import EarlyAnswers
+from hookline.relay.spool.sqlite.memory.pending_messages import PendingMessages
 from hookline.relay.spool.sqlite.schema import read_positions, remove_oldest_positions, write_position
 from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 

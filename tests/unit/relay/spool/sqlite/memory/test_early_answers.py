@@ -18,7 +18,8 @@ from contract.spool_stores import DAY, OTHER, intake, put
 from hookline.errors import SpoolStalled
 from hookline.relay.delivery_record import Delivery
 from hookline.relay.spool.spool import DequeueRequest, QueuedDelivery
-from hookline.relay.spool.sqlite import pending_messages, settle
+from hookline.relay.spool.sqlite import settle
+from hookline.relay.spool.sqlite.memory import pending_messages
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 
 # The message of each event of a batch: three of ACME, one of OTHER, and none.
