@@ -23,7 +23,8 @@ _NEW: Final = f"""
 SELECT {LIST} FROM delivery d WHERE state = 0 AND due IS NULL AND webhook = ? AND seq > ? %s ORDER BY seq LIMIT ?
 """
 _NO_PREDECESSOR: Final = """AND (order_key IS NULL OR NOT EXISTS (
-  SELECT 1 FROM delivery p WHERE p.state = 0 AND p.order_key = d.order_key AND p.seq < d.seq))"""
+  SELECT 1 FROM delivery p
+  WHERE p.state = 0 AND p.webhook = d.webhook AND p.order_key = d.order_key AND p.seq < d.seq))"""
 NEW_ORDERED: Final = _NEW % _NO_PREDECESSOR
 NEW_UNORDERED: Final = _NEW % ""
 DUE_RETRIES: Final = f"""
@@ -38,7 +39,7 @@ WITH near AS (SELECT seq FROM (SELECT seq, due FROM delivery WHERE state = 0 AND
   ORDER BY seq %s LIMIT {MAX_PROBE_ROWS}) WHERE due IS NULL OR NOT ?7 LIMIT {MAX_PROBE_CHOICES})
 SELECT {LIST} FROM delivery d WHERE seq = (SELECT d.seq FROM near JOIN delivery n ON n.seq = near.seq
   JOIN delivery d ON d.seq = CASE WHEN n.order_key IS NULL OR NOT ?3 THEN n.seq
-    ELSE (SELECT min(p.seq) FROM delivery p WHERE p.state = 0 AND p.order_key = n.order_key) END
+    ELSE (SELECT min(p.seq) FROM delivery p WHERE p.state = 0 AND p.webhook = ?1 AND p.order_key = n.order_key) END
   WHERE d.webhook = ?1 AND (d.due IS NULL OR (NOT ?7 AND d.due <= ?4))
     AND (?5 IS NULL OR d.order_key IS NOT ?5)
     AND d.seq NOT IN (SELECT value FROM json_each(?6))
@@ -60,5 +61,6 @@ FROM webhook) WHERE due IS NOT NULL
 WITH_PENDING: Final = "SELECT n FROM webhook WHERE EXISTS (SELECT 1 FROM delivery WHERE state = 0 AND webhook = n)"
 ANY_PENDING_UP_TO: Final = "SELECT 1 FROM delivery WHERE state = 0 AND webhook = ? AND seq <= ? LIMIT 1"
 PENDING_MESSAGES: Final = """
-SELECT DISTINCT order_key FROM delivery WHERE state = 0 AND order_key IN (SELECT value FROM json_each(?))
+SELECT DISTINCT order_key FROM delivery
+WHERE state = 0 AND webhook = ? AND order_key IN (SELECT value FROM json_each(?))
 """

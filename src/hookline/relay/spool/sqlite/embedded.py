@@ -53,7 +53,9 @@ _BY_REQUEST: Final = (
 # Executions have no index, which would cost every event: this reads all rows.
 _BY_EXECUTION: Final = f"{_SELECT} WHERE d.execution_id = ? ORDER BY d.seq LIMIT {MAX_TRACED_DELIVERIES}"
 _PREDECESSOR: Final = """
-SELECT lower(hex(id)) FROM delivery WHERE state = 0 AND order_key = ? AND seq < ? ORDER BY seq LIMIT 1
+SELECT lower(hex(id)) FROM delivery
+WHERE state = 0 AND webhook = (SELECT webhook FROM delivery WHERE seq = ?) AND order_key = ? AND seq < ?
+ORDER BY seq LIMIT 1
 """
 _LINES: Final = f"""
 SELECT n, at, source, line, reason, data, replayed FROM
@@ -93,7 +95,7 @@ def _traced(connection: sqlite3.Connection, statement: str, *parameters: object)
     for row in list(named_rows(connection.execute(statement, parameters))):
         seq, order_key, state = row.pop("seq"), row.pop("order_key"), State(row["state"])
         waits = state is State.PENDING and order_key is not None
-        earlier = connection.execute(_PREDECESSOR, (order_key, seq)).fetchone() if waits else None
+        earlier = connection.execute(_PREDECESSOR, (seq, order_key, seq)).fetchone() if waits else None
         converted = {
             "state": state, "exact": bool(row["exact"]), "disabled": bool(row["disabled"]),
             "history": parse_history(row["history"]), "predecessor": None if earlier is None else earlier[0],

@@ -24,8 +24,9 @@ WHERE seq = ? AND state = 0
 """
 # The first pending delivery of each message, if it comes after the settled one and waits for no retry of its own.
 _SUCCESSORS: Final = f"""
-SELECT {LIST} FROM json_each(?) AS k
-JOIN delivery d ON d.seq = (SELECT min(p.seq) FROM delivery p WHERE p.state = 0 AND p.order_key = k.key)
+SELECT {LIST} FROM json_each(?) AS k JOIN delivery s ON s.seq = k.value
+JOIN delivery d ON d.seq = (
+  SELECT min(p.seq) FROM delivery p WHERE p.state = 0 AND p.webhook = s.webhook AND p.order_key = k.key)
 WHERE d.due IS NULL AND d.seq > k.value
 """
 # The first deliveries of a webhook; and the oldest, by its clock at this moment (webhook_status.WebhookClock).

@@ -80,7 +80,9 @@ class SqliteSpool:
         self._seq: int = self._query("SELECT max(0, coalesce(max(seq), 0)) FROM delivery")[0][0]
         self._messages = PendingMessages(
             any_up_to=lambda webhook, seq: bool(self._query(dequeue.ANY_PENDING_UP_TO, self._known(webhook), seq)),
-            pending_among=lambda keys: {key for (key,) in self._query(dequeue.PENDING_MESSAGES, json.dumps(keys))},
+            pending_among=lambda webhook, keys: {
+                key for (key,) in self._query(dequeue.PENDING_MESSAGES, self._known(webhook), json.dumps(keys))
+            },
         )
         self._forget_messages()
         self._early_answers = EarlyAnswers(self._messages, self._seq)

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from hookline.relay.spool.sqlite import dead_letter_query, dequeue, settle, stats
+from hookline.relay.spool.sqlite import dead_letter_query, dequeue, embedded, settle, stats
 from hookline.relay.spool.sqlite.schema import SPOOL_TABLES
 
 PLANS = {
@@ -15,6 +15,13 @@ PLANS = {
     "clean_up of dead letters": (settle._OLD_LETTERS, "delivery_dead (webhook=? AND settled<?)"),
     "clean_up of lines": (settle._REMOVE_OLD_LINES, "rejected_at (at<?)"),
     "the webhooks with pending deliveries": (dequeue.WITH_PENDING, "delivery_age (webhook=?)"),
+    "the next new deliveries in order": (dequeue.NEW_ORDERED, "delivery_order (webhook=? AND order_key=? AND seq<?)"),
+    "messages with a pending delivery": (dequeue.PENDING_MESSAGES, "delivery_order (webhook=? AND order_key=?)"),
+    "the next delivery of a message": (settle._SUCCESSORS, "delivery_order (webhook=? AND order_key=?)"),
+    "the delivery that a traced one waits for": (
+        embedded._PREDECESSOR,
+        "delivery_order (webhook=? AND order_key=? AND seq<?)",
+    ),
     "the oldest delivery": (stats._OLDEST, "delivery_age (webhook=?)"),
     "the number of rejected lines": (dead_letter_query.COUNT_DEAD_LINES, "rejected_at"),
 }

@@ -25,13 +25,13 @@ class PendingMessages:
         self,
         *,
         any_up_to: Callable[[Address, int], bool],
-        pending_among: Callable[[Sequence[int]], set[int]],
+        pending_among: Callable[[Address, Sequence[int]], set[int]],
     ) -> None:
         """Create it for an empty spool. For any other one, `forget` follows.
 
         Args:
             any_up_to: Whether the spool has a pending delivery of a webhook up to a `seq`.
-            pending_among: Returns those of these messages that have a pending delivery in the spool.
+            pending_among: Returns those of these messages of a webhook that have a pending delivery in the spool.
         """
         self._any_up_to = any_up_to
         self._pending_among = pending_among
@@ -55,7 +55,7 @@ class PendingMessages:
             self._uncounted.discard(address)
         all_in_doubt = address in self._uncounted
         doubtful = [key for key in order_keys if all_in_doubt or key in self._counts]
-        pending = self._pending_among(doubtful) if doubtful else set()
+        pending = self._pending_among(address, doubtful) if doubtful else set()
         for key in doubtful:
             if key not in pending:
                 self._counts.pop(key, None)
