@@ -119,7 +119,7 @@ def _connect(path: Path, access: StorageAccess, mode: Literal["ro", "rw"] = "rw"
             check_same_thread=False,
         )  # fmt: skip
         try:
-            connection.execute("PRAGMA cache_size = -32768")  # 32 MiB
+            connection.execute("PRAGMA cache_size = -24576")  # 24 MiB
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             _require_current(read_format(connection, path), path)
         except BaseException:
