@@ -94,7 +94,7 @@ class Handshakes:
         self.turns = turns or ExpensiveTurns()
         self.usual_step = asyncio.Semaphore(MAX_STEPS_PER_ENDPOINT)
         self.expensive_handshake = asyncio.Semaphore(1)
-        self.first_handshake = asyncio.Lock()
+        self.first_handshake = asyncio.Lock()  # held by the one that runs alone, until one has finished
         self.has_finished_one = False
         self._expensive_until = 0.0
         self._longest_seconds = 0.0
@@ -140,7 +140,8 @@ class Handshake:
         A step that has begun runs to its end, also if the caller is cancelled. An expensive endpoint finishes one
         handshake after the other, so that each of its turns brings the first one nearer to its end.
         """
-        if not self._handshakes.has_finished_one and not self._is_first and not self._seconds:
+        is_first_step = not self._seconds
+        if is_first_step and not self._handshakes.has_finished_one:
             await self._wait_for_first()
         result = await self._run_as_usual(step) or await self._run_alone(step)
         self._seconds += result.seconds

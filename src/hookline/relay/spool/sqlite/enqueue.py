@@ -21,20 +21,7 @@ DeliveryRow = tuple[
 LineRow = tuple[float, str, int, int, str, int, bytes, bytes]
 
 _COLUMNS: Final = (
-    *(
-        "seq",
-        "id",
-        "webhook",
-        "order_key",
-        "since",
-        "request_id",
-        "channel",
-        "status",
-        "event_time",
-        "source",
-        "line",
-    ),
-    *("detail", "execution_id"),
+    "seq, id, webhook, order_key, since, request_id, channel, status, event_time, source, line, detail, execution_id"
 )
 # A known id that may be sent again. It keeps its history and its count of attempts.
 _REVIVE: Final = """
@@ -51,8 +38,8 @@ _SETTLED: Final = ("delivered", "skipped:", "rejected", "dead", "dup")  # the be
 
 @cache
 def _insert(rows: int) -> str:
-    columns = ", ".join(_COLUMNS)
-    return f"INSERT OR FAIL INTO delivery ({columns}) {values(len(_COLUMNS), rows)} ON CONFLICT (id) DO NOTHING"
+    number = len(_COLUMNS.split(","))
+    return f"INSERT OR FAIL INTO delivery ({_COLUMNS}) {values(number, rows)} ON CONFLICT (id) DO NOTHING"
 
 
 @cache
