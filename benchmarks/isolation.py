@@ -6,7 +6,7 @@ Every run is made with and without the two faulty webhooks, in turn. `--faults` 
 
 - ``down`` (default): one hangs and one refuses connections.
 - ``handshakes``: both close 64 connections after each answer, and choose a key exchange that costs a hundred times
-  more than usual.
+  more than usual. Their endpoint runs at low priority, because it would run on another machine.
 - ``connections``: both hang with 1,024 connections each, under a limit of 1,024 file descriptors.
 
 The first measurement is throughput: the relay reads a file of `--events` for each webhook at full speed. The second
@@ -83,7 +83,7 @@ def faulty(faults: str, directory: Path, endpoint: Endpoint) -> Iterator[tuple[F
         yield Faulty(hangs, 1024), Faulty(hangs, 1024)
     else:
         with running(directory / "expensive", groups="ffdhe8192") as expensive:
-            os.setpriority(os.PRIO_PROCESS, expensive.process.pid, 19)  # it would run on another machine
+            os.setpriority(os.PRIO_PROCESS, expensive.process.pid, 19)
             one = Faulty(f"https://localhost:{expensive.port}/as/accept-close", 64, expensive.ca_file)
             yield one, one
 

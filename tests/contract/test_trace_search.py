@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -62,6 +64,23 @@ def test_rejected_lines_that_hold_the_request(store: SpoolStore, spool: Spool) -
 def test_bytes_that_are_no_text_find_nothing(store: SpoolStore, spool: Spool) -> None:
     """An argument that is not UTF-8 is no error."""
     assert not store.trace_search().trace("R-\udcff").found
+
+
+def test_each_of_many_results_is_its_own(store: SpoolStore, spool: Spool) -> None:
+    """Results that one call settles differ in status, attempts and failures, and a trace shows those of each."""
+    numbers = range(90)
+    put(spool, *(of_request(f"R-{n}") for n in numbers))
+    items = fresh(spool)
+    failed = add_failure(None, FailedAttempt(101.0, 1, "http 503", 503))
+    results: list[dict[str, Any]] = [
+        {"http": 200 + n % 3, "attempts": 1 + n % 2, "history": failed if n % 5 == 0 else None} for n in numbers
+    ]
+    spool.settle([settlement(item, **result) for item, result in zip(items, results, strict=True)], now=102.0)
+    assert 90 == spool.tally()["delivered"]
+    for n, result in zip(numbers, results, strict=True):
+        found = one(store, f"R-{n}")
+        shown = {"http": found.http, "attempts": found.attempts, "history": failed if found.history else None}
+        assert (State.DELIVERED, result) == (found.state, shown)
 
 
 def test_history_and_end(store: SpoolStore, spool: Spool) -> None:

@@ -13,7 +13,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,9 @@ from hookline.relay.spool.spool import (
     State,
 )
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
+from hookline.relay.spool.sqlite.recovery.damaged_database import _PROBES_PER_PAGE, DamagedDatabase
 from hookline.relay.spool.sqlite.recovery.recover import RecoveryResult, recover
+from hookline.relay.spool.sqlite.recovery.row_validation import Row
 from hookline.relay.spool.sqlite.schema import EARLIER_SPOOL_APPLICATION_ID, PAGE_BYTES, SPOOL_FORMAT
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.stats import SpoolLookup
@@ -361,6 +364,23 @@ def test_a_truncated_file(sound: Path, tmp_path: Path, share: float) -> None:
         assert 0 == sum(recovered.saved.values())
     if share >= 0.5:
         assert recovered.saved["pending"] > 20
+
+
+def test_an_unreadable_table_is_given_up_soon(sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of queries is bounded by the size of the file, if no row of it can be read."""
+    asked, rows = Counter[str](), DamagedDatabase.rows
+
+    def counted(database: DamagedDatabase, query: str, parameters: tuple[int, ...] = ()) -> Iterator[Row]:
+        asked[query] += 1
+        return rows(database, query, parameters)
+
+    monkeypatch.setattr(DamagedDatabase, "rows", counted)
+
+    def damage(path: Path) -> None:
+        path.write_bytes(random.Random(7).randbytes(3 * PAGE_BYTES))
+
+    damaged(sound, tmp_path, damage)
+    assert 0 < max(asked.values()) <= 3 * _PROBES_PER_PAGE
 
 
 def test_something_else_entirely(sound: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ EXPENSIVE_STEP_CPU_SECONDS: Final = 0.02
 EXPENSIVE_SECONDS: Final = 600.0
 # The part of one core that the steps of all expensive endpoints take together.
 EXPENSIVE_CPU_SHARE: Final = 0.05
-# The scheduler gives a thread of this nice value what the others leave, and a small share of a busy core.
+# Such a thread gets the time that the other threads leave, and a small share of a busy core.
 EXPENSIVE_NICENESS: Final = 19
 
 
@@ -138,7 +138,8 @@ class Handshake:
         """Run one step in a thread, and return what it raised. Raises HandshakeRefused after too much CPU time.
 
         A step that has begun runs to its end, also if the caller is cancelled. An expensive endpoint finishes one
-        handshake after the other, so that each of its turns brings the first one nearer to its end.
+        handshake after the other, so that each of its turns brings the first one nearer to its end. The first step
+        of a new endpoint's handshake waits for the endpoint's first handshake.
         """
         is_first_step = not self._seconds
         if is_first_step and not self._handshakes.has_finished_one:
