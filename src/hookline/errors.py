@@ -13,6 +13,7 @@
      ├─ OutputLost                1   standard output cannot be written, so a result is lost
      ├─ SecretUnavailable         1   a secret reference cannot be resolved, or is out of scope
      ├─ KeyUnusable               1   key material does not fit its algorithm
+     ├─ MessagesKnown             1   internal: messages of a batch are stored already; the ingester leaves them out
      └─ AddressRefused            1   an address is private or special, and no --allow-network permits it
                                       (defined in relay/http/address_policy.py)
 
@@ -76,6 +77,14 @@ class SpoolStalled(SpoolUnusable):
 
 class SpoolFull(SpoolStalled):
     pass
+
+
+class MessagesKnown(HooklineError):
+    """`numbers` are the messages of a batch that the spool has already stored. Nothing of the batch was stored."""
+
+    def __init__(self, numbers: frozenset[int]) -> None:
+        super().__init__(f"{len(numbers):,} messages are stored already")
+        self.numbers = numbers
 
 
 class OutputLost(HooklineError):

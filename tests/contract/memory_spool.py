@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from hookline.errors import MessagesKnown
 from hookline.model import Address
 from hookline.observe.snapshot import RelayStatus
 from hookline.relay.delivery_record import DeadLine, Delivery, Line
@@ -100,6 +101,7 @@ class Data:
     tally: Counter[str] = field(default_factory=Counter)
     endpoints: Endpoints = field(default_factory=Endpoints)
     positions: list[Position] = field(default_factory=list)
+    messages: dict[bytes, set[int]] = field(default_factory=dict)
     writes: int = 0
     holder: str | None = None
     status: RelayStatus | None = None
@@ -159,6 +161,7 @@ class MemorySpool:
         self, batch: IngestBatch, *, now: float, dedupe_window: float, requests: Sequence[DequeueRequest] = ()
     ) -> Enqueued:
         data, tally = self._data, self._data.tally
+        self._remember(batch)
         possible = [one for one in requests if all(row.seq <= one.after for row in data.pending(one.address))]
         for n in batch.replaced_lines:
             del data.lines[n]
@@ -184,12 +187,19 @@ class MemorySpool:
                 data=line.data, length=line.length, sha256=line.sha256 or hashlib.sha256(line.data).digest(),
             ))  # fmt: skip
             tally["rejected" if new else "duplicates"] += 1
-        tally.update({"read": batch.read, "replayed": len(batch.replaced_lines)})
+        tally.update({"read": batch.read, "replayed": len(batch.replaced_lines), "duplicates": batch.redelivered})
         tally.update({f"skipped:{reason}": n for reason, n in batch.skipped.items()})
         if (position := batch.position) is not None:
             data.move(msgspec.structs.replace(position, at=now))
         answers = [DequeueAnswer(one, *self._new(one)) for one in possible]
         return Enqueued(len(data.pending()), answers)
+
+    def _remember(self, batch: IngestBatch) -> None:
+        if (given := batch.messages) is not None:
+            known = self._data.messages.setdefault(given.stream, set())
+            if found := known & set(given.numbers):
+                raise MessagesKnown(frozenset(found))
+            self._data.messages[given.stream] = {one for one in known | set(given.numbers) if one > given.floor}
 
     # -- DequeueSpool
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from builders import ACME, delivery, settlement
 from contract.spool_stores import DAY, balanced, bodies, fresh, intake, put
+from hookline.errors import MessagesKnown
 from hookline.relay.delivery_record import WHOLE_LINE, Line
+from hookline.relay.sources.source import Messages, Position
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.spool import DequeueRequest, RejectedLine, Spool, State
+from hookline.relay.spool.spool import DequeueRequest, IngestBatch, RejectedLine, Spool, State
 
 
 def test_position_and_rows_survive_together(store: SpoolStore) -> None:
@@ -117,3 +120,76 @@ def test_no_request_is_answered_past_an_earlier_delivery(spool: Spool) -> None:
     requests = [DequeueRequest(ACME, 0, 10, True)]
     enqueued = spool.enqueue(intake(delivery("b"), line=2), now=0.0, dedupe_window=DAY, requests=requests)
     assert all([b"a", b"b"] == bodies(answer.items) for answer in enqueued.answers)
+
+
+STREAM, OTHER_STREAM = b"0123456789abcdef", b"fedcba9876543210"
+
+
+def from_stream(*numbers: int, stream: bytes = STREAM, floor: int = 0, redelivered: int = 0) -> IngestBatch:
+    """A batch of messages that are all skipped: no other trace of them remains in the spool."""
+    return msgspec.structs.replace(
+        intake(skip=len(numbers)),
+        read=len(numbers) + redelivered,
+        messages=Messages(stream, numbers, floor),
+        redelivered=redelivered,
+    )
+
+
+def test_a_message_is_stored_once(store: SpoolStore) -> None:
+    """A batch with a known message is refused as a whole, and the error names the known ones, also after a restart."""
+    one = store.open(since="now")
+    one.enqueue(from_stream(1, 2, 5), now=0.0, dedupe_window=DAY)
+    one.close()
+    two = store.open(since="now")
+    before, positions = two.tally(), two.positions()
+    with pytest.raises(MessagesKnown) as refused:
+        two.enqueue(msgspec.structs.replace(from_stream(2, 3, 5, 9), position=Position(name="x", key=b"x")),
+                    now=1.0, dedupe_window=DAY)  # fmt: skip
+    assert {2, 5} == refused.value.numbers
+    assert (before, positions) == (two.tally(), two.positions())
+    two.enqueue(from_stream(3, 9, redelivered=2), now=2.0, dedupe_window=DAY)
+    assert (7, 5, 2) == tuple(two.tally()[what] for what in ("read", "skipped:skip", "duplicates"))
+    assert balanced(two.tally())
+    two.close()
+
+
+def test_a_batch_of_known_messages_only_counts_duplicates(spool: Spool) -> None:
+    """Without new messages, the redelivered ones are counted."""
+    spool.enqueue(from_stream(1), now=0.0, dedupe_window=DAY)
+    spool.enqueue(from_stream(redelivered=1), now=1.0, dedupe_window=DAY)
+    assert (2, 1, 1) == tuple(spool.tally()[what] for what in ("read", "skipped:skip", "duplicates"))
+
+
+def test_messages_are_known_by_their_stream(spool: Spool) -> None:
+    """The same number in another stream is another message."""
+    spool.enqueue(from_stream(1, 2), now=0.0, dedupe_window=DAY)
+    spool.enqueue(from_stream(1, 2, stream=OTHER_STREAM), now=0.0, dedupe_window=DAY)
+    assert 4 == spool.tally()["read"]
+
+
+def test_messages_up_to_the_floor_are_forgotten(spool: Spool) -> None:
+    """The stream does not deliver them again, so that the number of known messages is bounded."""
+    spool.enqueue(from_stream(1, 2, 3), now=0.0, dedupe_window=DAY)
+    spool.enqueue(from_stream(1, stream=OTHER_STREAM), now=0.0, dedupe_window=DAY)
+    spool.enqueue(from_stream(4, floor=2), now=0.0, dedupe_window=DAY)
+    with pytest.raises(MessagesKnown) as refused:
+        spool.enqueue(from_stream(1, 2, 3, 4), now=0.0, dedupe_window=DAY)
+    assert {3, 4} == refused.value.numbers
+    with pytest.raises(MessagesKnown):
+        spool.enqueue(from_stream(1, stream=OTHER_STREAM), now=0.0, dedupe_window=DAY)
+    spool.enqueue(from_stream(1, 2), now=0.0, dedupe_window=DAY)
+    assert 7 == spool.tally()["read"]
+
+
+def test_a_refused_batch_does_not_change_the_lanes(spool: Spool) -> None:
+    """Deliveries of a refused batch are stored when they come again, and in order."""
+    stored = msgspec.structs.replace(intake(delivery("a", order_key=1)), messages=Messages(STREAM, [1]))
+    spool.enqueue(stored, now=0.0, dedupe_window=DAY)
+    both = [delivery("b", order_key=1), delivery("c", order_key=2)]
+    with pytest.raises(MessagesKnown):
+        spool.enqueue(msgspec.structs.replace(intake(*both), messages=Messages(STREAM, [1, 2])),
+                      now=0.0, dedupe_window=DAY)  # fmt: skip
+    spool.enqueue(msgspec.structs.replace(intake(*both), messages=Messages(STREAM, [2, 3])),
+                  now=0.0, dedupe_window=DAY)  # fmt: skip
+    assert [b"a", b"c"] == bodies(fresh(spool))
+    assert [b"b"] == bodies(spool.settle([settlement(fresh(spool)[0])], now=1.0))

@@ -23,6 +23,7 @@ class SpoolContents:
         self.lines: dict[LineKey, KeptLine] = {}
         self.webhooks: dict[Address, WebhookModel] = {}
         self.positions: list[Position] = []
+        self.messages: dict[bytes, set[int]] = {}
         self.counts: Counter[str] = Counter()
         self.last_place = 0
 

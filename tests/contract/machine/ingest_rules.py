@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+import msgspec
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -17,6 +18,7 @@ from contract.machine.model import SpoolModel
 from contract.machine.steps import (
     ADDRESSES,
     LIMITS,
+    MESSAGES,
     NUMBERS,
     POSITIONS,
     STEPS,
@@ -25,11 +27,11 @@ from contract.machine.steps import (
     has_retries,
     relay_rule,
 )
-from hookline.errors import SpoolUnusable
+from hookline.errors import MessagesKnown, SpoolUnusable
 from hookline.model import Address
 from hookline.observe.snapshot import RelayStatus
 from hookline.relay.delivery_record import Line
-from hookline.relay.sources.source import Position
+from hookline.relay.sources.source import Messages, Position
 from hookline.relay.spool.spool import (
     DequeueAnswer,
     DequeueRequest,
@@ -46,6 +48,16 @@ def rejected(number: int) -> RejectedLine:
     if number == 3:
         return RejectedLine(Line(3, data, 9_000_000, b"h" * 32), -1, "too long")
     return RejectedLine(Line(number // 2, data, len(data)), number % 2, "not JSON")
+
+
+def _of_messages(messages: Messages, position: Position | None, *, redelivered: int = 0) -> IngestBatch:
+    """Messages with an even number are deliveries, the others are skipped."""
+    sent = [n for n in messages.numbers if n % 2 == 0]
+    return IngestBatch(
+        source="stream", position=position, read=len(messages.numbers) + redelivered,
+        deliveries=[NewDelivery(n, event(n)) for n in sent], skipped={"status": len(messages.numbers) - len(sent)},
+        rejected=[], messages=messages, redelivered=redelivered,
+    )  # fmt: skip
 
 
 class IngestRules(Comparison):
@@ -139,6 +151,21 @@ class IngestRules(Comparison):
             ),
             step=step, window=window, limit=limit,
         )  # fmt: skip
+
+    @relay_rule(step=STEPS, messages=MESSAGES, position=POSITIONS, window=WINDOWS)
+    def enqueue_messages(self, step: float, messages: Messages, position: Position | None, window: float) -> None:
+        """Messages of a stream, each with one event. Those that are stored are refused, and counted as duplicates."""
+        known = self.model.messages.get(messages.stream, set()) & set(messages.numbers)
+        if known:
+            try:
+                self.spool.enqueue(_of_messages(messages, position), now=self.now, dedupe_window=window)
+            except MessagesKnown as refused:
+                assert known == refused.numbers
+            else:
+                raise AssertionError(f"{known} of stored messages were stored again")
+            self.accounting()
+        new = msgspec.structs.replace(messages, numbers=[n for n in messages.numbers if n not in known])
+        self._enqueue(_of_messages(new, position, redelivered=len(known)), step=step, window=window, limit=1)
 
     def _enqueue(self, batch: IngestBatch, *, step: float, window: float, limit: int) -> None:
         self.notice()

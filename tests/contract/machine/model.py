@@ -62,6 +62,10 @@ class SpoolModel(SpoolContents):
             )  # fmt: skip
             self.counts["rejected" if self._add_line(letter) else "duplicates"] += 1
         self.counts["read"] += batch.read
+        self.counts["duplicates"] += batch.redelivered
+        if (given := batch.messages) is not None:
+            known = self.messages.get(given.stream, set())
+            self.messages[given.stream] = {one for one in known | set(given.numbers) if one > given.floor}
         self.counts.update({f"skipped:{reason}": count for reason, count in batch.skipped.items()})
         if batch.position is not None:
             self._move(msgspec.structs.replace(batch.position, at=now))

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from contract.memory_spool import RECORDS, MemorySpool
+from hookline.errors import MessagesKnown
 from hookline.model import Address
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.spool import (
@@ -52,6 +53,34 @@ class MiscountsDuplicates(MemorySpool):
         if self._data.tally["duplicates"] > before + 1:
             self._data.tally["duplicates"] -= 1
         return enqueued
+
+
+class ForgetsMessages(MemorySpool):
+    def enqueue(self, batch: IngestBatch, **options: Any) -> Enqueued:
+        enqueued = super().enqueue(batch, **options)
+        if batch.messages is not None:
+            self._data.messages[batch.messages.stream].discard(max(batch.messages.numbers, default=0))
+        return enqueued
+
+
+class ForgetsMessagesOfEachStream(MemorySpool):
+    def enqueue(self, batch: IngestBatch, **options: Any) -> Enqueued:
+        enqueued = super().enqueue(batch, **options)
+        if batch.messages is not None:
+            floor = batch.messages.floor
+            self._data.messages = {
+                stream: {n for n in known if n > floor} for stream, known in self._data.messages.items()
+            }
+        return enqueued
+
+
+class StoresPartOfKnownMessages(MemorySpool):
+    def _remember(self, batch: IngestBatch) -> None:
+        try:
+            super()._remember(batch)
+        except MessagesKnown:
+            self._data.tally.update({"read": 1, "duplicates": 1})
+            raise
 
 
 class ForgetsTheDedupeWindow(MemorySpool):
@@ -257,6 +286,9 @@ class ReturnsDeliveriesThatDidNotWait(MemorySpool):
 
 SPOOL_FAULTS: Final[tuple[type[MemorySpool], ...]] = (
     MovesPositionWithoutRows, LosesThePosition, KeepsThePositionOfAnOldName, MiscountsDuplicates,
+    ForgetsMessages,
+    ForgetsMessagesOfEachStream,
+    StoresPartOfKnownMessages,
     ForgetsTheDedupeWindow, ReadsAReplayedLineOnce, AnswersPastEarlierDeliveries,
     ReturnsASuccessorTooEarly, PassesOverNewDeliveries,
     ForgetsTheDueTime, ReturnsADeliveryInFlight, FindsOnlyRetriesThatAreDue, DropsASettlement, ForgetsSuccessors,

@@ -11,7 +11,7 @@ from hypothesis.stateful import precondition, rule
 from contract.machine.comparison import EVENTS, WEBHOOKS
 from contract.machine.model import SpoolModel
 from contract.spool_stores import DAY
-from hookline.relay.sources.source import Position
+from hookline.relay.sources.source import Messages, Position
 from hookline.relay.spool.spool import State
 
 STEPS: Final = st.sampled_from([0.0, 1.0, 1.0, 5.0, 30.0, -3.0, -40.0])
@@ -30,6 +30,13 @@ SOURCES: Final = (
     Position(name="-", key=b"pipe", line=3),
 )
 POSITIONS: Final = st.sampled_from([None, *SOURCES])
+# Some messages of one of two streams, and up to which number the stream forgets them.
+MESSAGES: Final = st.builds(
+    Messages,
+    st.sampled_from([b"stream one......", b"stream two......"]),
+    st.lists(st.integers(1, 12), min_size=1, max_size=4, unique=True),
+    st.integers(0, 8),
+)
 # State, reason, HTTP status, seconds until it is due, requests.
 Outcome = tuple[State, str | None, int | None, float | None, int]
 OUTCOMES: Final = st.sampled_from([

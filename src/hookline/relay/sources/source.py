@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -53,6 +54,22 @@ START_POSITION = Position(name="")
 """The position of a batch that does not move its source. The spool does not store it."""
 
 
+class Messages(msgspec.Struct, frozen=True):
+    """Messages of a stream that delivers a message again until it is acknowledged. The spool knows those that it has
+    stored, and refuses them.
+
+    Attributes:
+        stream: the identity of the stream and of its consumer, 16 bytes. A stream that was deleted and created again
+            has another one.
+        numbers: the sequence number of each message, without repetitions.
+        floor: no message up to this number is delivered again.
+    """
+
+    stream: bytes
+    numbers: Sequence[int]
+    floor: int = 0
+
+
 class Batch(msgspec.Struct, frozen=True):
     """Lines of one source, and its position after them.
 
@@ -61,13 +78,17 @@ class Batch(msgspec.Struct, frozen=True):
         lines: the lines, possibly none.
         position: stored in the transaction that makes the lines durable, also without lines, unless it is
             START_POSITION.
-        end: all sources are at their end. Never true while a file is followed.
+        end: all sources are at their end. Never true while a source is followed.
+        messages: the messages of a stream, one for each line. None: the lines are known by the position.
+        on_durable: called on the event loop after all lines and the position are durable. Must not block.
     """
 
     source: str
     lines: list[Line]
     position: Position
     end: bool
+    messages: Messages | None = None
+    on_durable: Callable[[], None] | None = None
 
 
 class SourceLag(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ import msgspec
 from hookline.model import Address
 from hookline.observe.snapshot import RelayStatus
 from hookline.relay.delivery_record import Delivery, Line
-from hookline.relay.sources.source import Position
+from hookline.relay.sources.source import Messages, Position
 
 
 class State(IntEnum):
@@ -58,7 +58,10 @@ class IngestBatch(msgspec.Struct, frozen=True, kw_only=True):
     """A group of lines with their routing results, and the position that covers them.
 
     `read` counts the new events. `replaced_lines` are the numbers of replayed lines that these results replace. If a
-    batch is too large for one transaction, only the last of its groups has the position.
+    batch is too large for one transaction, only the last of its groups has the position. `messages` are the messages
+    of a stream from which the results are; a message is in one group as a whole. `redelivered` is the number of
+    messages that were left out because the spool has stored them before: each counts once in `read`, and is a
+    duplicate.
     """
 
     source: str
@@ -68,6 +71,8 @@ class IngestBatch(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: Sequence[NewDelivery]
     skipped: Mapping[str, int]
     rejected: Sequence[RejectedLine]
+    messages: Messages | None = None
+    redelivered: int = 0
 
 
 class QueuedDelivery(msgspec.Struct, frozen=True):
@@ -198,6 +203,9 @@ class IngestSpool(Protocol):
         Afterwards the source may forget the lines. A delivery whose id is pending, dead, or was delivered in the last
         `dedupe_window` seconds counts as a duplicate and is not stored.
 
+        The spool remembers the numbers of `batch.messages`, by their stream, whatever the messages led to. It forgets
+        those of the same stream up to `batch.messages.floor`.
+
         Args:
             batch: The group.
             now: The time.
@@ -206,6 +214,10 @@ class IngestSpool(Protocol):
             requests: At most one for each webhook, with the place up to which its lane has taken everything. The
                 answer is the one that `dequeue_new` would give after this call, from memory. A store may leave any
                 request without an answer; it must do so if it has to read the spool for the answer's deliveries.
+
+        Raises:
+            MessagesKnown: The spool remembers some of `batch.messages`: it has all of these. Nothing was stored or
+                forgotten. The ingester calls again without them, with `redelivered`.
         """
 
 

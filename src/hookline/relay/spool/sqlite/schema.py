@@ -115,6 +115,12 @@ CREATE TABLE delivery (
   reason TEXT, http INTEGER, detail TEXT, history TEXT, execution_id TEXT
 ) STRICT;
 {INDEXES}
+-- Messages of streams that are stored and may be delivered again, by the number of the stream with its consumer.
+CREATE TABLE stream (n INTEGER PRIMARY KEY, identity BLOB NOT NULL UNIQUE) STRICT;
+CREATE TABLE message (
+  stream INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (stream, number)
+) STRICT, WITHOUT ROWID;
+
 -- The payloads of pending deliveries and of dead letters, by `seq`. Records have none. They are many and small, and
 -- the pages of removed payloads are used again for later ones.
 CREATE TABLE body (seq INTEGER PRIMARY KEY, content BLOB NOT NULL) STRICT;

@@ -11,7 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
-from hookline.errors import SpoolFull, SpoolStalled
+from hookline.errors import MessagesKnown, SpoolFull, SpoolStalled
 from hookline.model import Address
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.source import MAX_BYTES_PER_BATCH, Position
@@ -27,7 +27,7 @@ from hookline.relay.spool.spool import (
     Settlement,
     State,
 )
-from hookline.relay.spool.sqlite import dequeue, enqueue, settle, webhook_status
+from hookline.relay.spool.sqlite import dequeue, enqueue, settle, stream_messages, webhook_status
 from hookline.relay.spool.sqlite.database import (
     DATABASE_FILE,
     create_directory,
@@ -163,6 +163,7 @@ class SqliteSpool:
         self, batch: IngestBatch, *, now: float, dedupe_window: float, requests: Sequence[DequeueRequest] = ()
     ) -> Enqueued:
         self._require_reserve()
+        self._require_new(batch)
         numbers = {
             address: self._number(address)
             for address in dict.fromkeys(one.delivery.address for one in batch.deliveries)
@@ -181,7 +182,7 @@ class SqliteSpool:
             horizon = now - dedupe_window if dedupe_window else math.inf
             inserted, revived = enqueue.store(self._connection, rows, horizon)
             rejected = enqueue.store_lines(self._connection, enqueue.line_rows(batch.source, batch.rejected, now))
-            duplicates = len(rows) - inserted - revived + len(batch.rejected) - rejected
+            duplicates = len(rows) - inserted - revived + len(batch.rejected) - rejected + batch.redelivered
             amounts = {
                 "read": batch.read, "replayed": len(batch.replaced_lines), "rejected": rejected,
                 "duplicates": duplicates,
@@ -189,12 +190,22 @@ class SqliteSpool:
             enqueue.add_to_tally(self._connection, amounts.items())
             if batch.position is not None:
                 write_position(self._connection, batch.position, now=now)
+            if batch.messages is not None:
+                stream_messages.remember(self._connection, batch.messages)
             pending = enqueue.read_tally(self._connection)["pending"]
         if not inserted + revived:
             self._messages.remove(order_keys)
         elif self._messages.is_full:
             self._forget_messages()
         return Enqueued(pending, answers if inserted == len(rows) else ())
+
+    def _require_new(self, batch: IngestBatch) -> None:
+        """Raises MessagesKnown. Only this process stores messages, so the answer holds until it does."""
+        if batch.messages is not None:
+            with map_damage(self._path):
+                known = stream_messages.known_messages(self._connection, batch.messages)
+            if known:
+                raise MessagesKnown(known)
 
     def _rows(self, batch: IngestBatch, numbers: dict[Address, int], now: float) -> list[DeliveryRow]:
         rows: list[DeliveryRow] = []
