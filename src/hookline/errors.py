@@ -14,6 +14,7 @@
      ├─ SecretUnavailable         1   a secret reference cannot be resolved, or is out of scope
      ├─ KeyUnusable               1   key material does not fit its algorithm
      ├─ MessagesKnown             1   internal: messages of a batch are stored already; the ingester leaves them out
+     ├─ PositionMoved             1   another reader has moved the position of a source; the ingester catches it
      └─ AddressRefused            1   an address is private or special, and no --allow-network permits it
                                       (defined in relay/http/address_policy.py)
 
@@ -98,4 +99,8 @@ class SecretUnavailable(HooklineError):
 
 
 class KeyUnusable(HooklineError):
+    pass
+
+
+class PositionMoved(HooklineError):
     pass

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from hookline.errors import MessagesKnown
+from hookline.errors import MessagesKnown, PositionMoved
 from hookline.model import Address
 from hookline.observe.snapshot import RelayStatus
 from hookline.relay.delivery_record import DeadLine, Delivery, Line
@@ -117,6 +117,11 @@ class Data:
         row = self.row_of(identity)
         return row is not None and (row.state not in RECORDS or row.settled > delivered_after)
 
+    def require_followed(self, new: Position) -> None:
+        stored = next((one.offset for one in self.positions if one.key == new.key), 0)
+        if new.follows not in (None, stored):
+            raise PositionMoved(f"the position is {stored}, not {new.follows}")
+
     def move(self, new: Position) -> None:
         """Replace the position of the same content, or that of the same file from before its first line."""
         file = (new.device, new.inode)
@@ -161,6 +166,8 @@ class MemorySpool:
         self, batch: IngestBatch, *, now: float, dedupe_window: float, requests: Sequence[DequeueRequest] = ()
     ) -> Enqueued:
         data, tally = self._data, self._data.tally
+        if batch.position is not None:
+            data.require_followed(batch.position)
         self._remember(batch)
         possible = [one for one in requests if all(row.seq <= one.after for row in data.pending(one.address))]
         for n in batch.replaced_lines:
@@ -190,7 +197,7 @@ class MemorySpool:
         tally.update({"read": batch.read, "replayed": len(batch.replaced_lines), "duplicates": batch.redelivered})
         tally.update({f"skipped:{reason}": n for reason, n in batch.skipped.items()})
         if (position := batch.position) is not None:
-            data.move(msgspec.structs.replace(position, at=now))
+            data.move(msgspec.structs.replace(position, at=now, follows=None))
         answers = [DequeueAnswer(one, *self._new(one)) for one in possible]
         return Enqueued(len(data.pending()), answers)
 

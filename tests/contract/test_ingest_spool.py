@@ -7,8 +7,8 @@ import pytest
 
 from builders import ACME, delivery, settlement
 from contract.spool_stores import DAY, balanced, bodies, fresh, intake, put
-from hookline.errors import MessagesKnown
-from hookline.relay.delivery_record import WHOLE_LINE, Line
+from hookline.errors import MessagesKnown, PositionMoved
+from hookline.relay.delivery_record import WHOLE_LINE, Delivery, Line
 from hookline.relay.sources.source import Messages, Position
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
@@ -136,7 +136,7 @@ def from_stream(*numbers: int, stream: bytes = STREAM, floor: int = 0, redeliver
 
 
 def test_a_message_is_stored_once(store: SpoolStore) -> None:
-    """A batch with a known message is refused as a whole, and the error names the known ones, also after a restart."""
+    """A batch with a known message is refused as a whole, the error names the known ones; also after a restart."""
     one = store.open(since="now")
     one.enqueue(from_stream(1, 2, 5), now=0.0, dedupe_window=DAY)
     one.close()
@@ -193,3 +193,40 @@ def test_a_refused_batch_does_not_change_the_lanes(spool: Spool) -> None:
                   now=0.0, dedupe_window=DAY)  # fmt: skip
     assert [b"a", b"c"] == bodies(fresh(spool))
     assert [b"b"] == bodies(spool.settle([settlement(fresh(spool)[0])], now=1.0))
+
+
+def log_batch(*deliveries: Delivery, follows: int, offset: int, key: bytes = b"part 0") -> IngestBatch:
+    position = Position(name="kafka://host/topic/0", line=offset, offset=offset, key=key, follows=follows)
+    return msgspec.structs.replace(intake(*deliveries), position=position)
+
+
+def test_a_position_that_follows_the_stored_one_is_stored(spool: Spool) -> None:
+    """The first one follows 0. Each part of a log has its own position, which may also go back."""
+    for follows, offset, key in ((0, 7, b"part 0"), (0, 5, b"part 1"), (7, 9, b"part 0"), (9, 3, b"part 0")):
+        batch = log_batch(delivery(f"{key!r} {offset}"), follows=follows, offset=offset, key=key)
+        spool.enqueue(batch, now=1.0, dedupe_window=DAY)
+    stored = {one.key: one for one in spool.positions()}
+    assert {b"part 0": 3, b"part 1": 5} == {key: one.offset for key, one in stored.items()}
+    assert {None} == {one.follows for one in stored.values()}
+    assert 4 == len(fresh(spool))
+
+
+def test_a_batch_of_a_position_that_was_moved_is_not_stored(store: SpoolStore, spool: Spool) -> None:
+    """Another reader was faster: the spool stores and counts nothing of the batch, and goes on as before."""
+    spool.enqueue(log_batch(delivery("a", order_key=1), follows=0, offset=7), now=1.0, dedupe_window=DAY)
+    before = spool.tally()
+    for follows in (0, 6, 8):
+        batch = msgspec.structs.replace(
+            log_batch(delivery("b", order_key=2), follows=follows, offset=9), skipped={"x": 1}, read=2
+        )
+        with pytest.raises(PositionMoved):
+            spool.enqueue(batch, now=1.0, dedupe_window=DAY, requests=[DequeueRequest(ACME, 0, 10, True)])
+    assert (before, [7]) == (spool.tally(), [one.offset for one in spool.positions()])
+    later = log_batch(delivery("b", order_key=2), delivery("c", order_key=1), follows=7, offset=9)
+    request = DequeueRequest(ACME, fresh(spool)[0].seq, 10, True)
+    enqueued = spool.enqueue(later, now=1.0, dedupe_window=DAY, requests=[request])
+    assert (3, [b"a", b"b"]) == (enqueued.pending, bodies(fresh(spool)))
+    assert all([b"b"] == bodies(answer.items) for answer in enqueued.answers)
+    (settled, _) = fresh(spool)
+    assert [b"c"] == bodies(spool.settle([settlement(settled)], now=2.0))
+    assert [9] == [one.offset for one in store.dry_run().positions()]

@@ -157,12 +157,12 @@ class IngestRules(Comparison):
         """Messages of a stream, each with one event. Those that are stored are refused, and counted as duplicates."""
         known = self.model.messages.get(messages.stream, set()) & set(messages.numbers)
         if known:
+            refused: set[int] | None = None
             try:
                 self.spool.enqueue(_of_messages(messages, position), now=self.now, dedupe_window=window)
-            except MessagesKnown as refused:
-                assert known == refused.numbers
-            else:
-                raise AssertionError(f"{known} of stored messages were stored again")
+            except MessagesKnown as error:
+                refused = set(error.numbers)
+            assert known == refused, "stored messages were stored again"
             self.accounting()
         new = msgspec.structs.replace(messages, numbers=[n for n in messages.numbers if n not in known])
         self._enqueue(_of_messages(new, position, redelivered=len(known)), step=step, window=window, limit=1)

@@ -138,16 +138,27 @@ class _BatchBuilder:
 def build_batch(batch: Batch, context: IngestContext, start: int = 0) -> tuple[IngestBatch, int]:
     """Parses and routes the lines of a batch from index `start` on, as many as fit into one transaction.
 
-    Returns the group and the number of its lines. Only the last group has the batch's position. After a crash between
-    two groups the relay reads lines again, and their delivery ids are duplicates.
+    Returns the group and the number of its lines. Only the last group of a file has the batch's position. After a
+    crash between two groups the relay reads lines again, and their delivery ids are duplicates. Each group of a log
+    has a position, so that another reader cannot store the same lines in between.
     """
     group = _BatchBuilder(context.names)
     for line in islice(batch.lines, start, None):
         if group.add_line(route_line(line, context)):
             break
-    is_last = start + group.lines == len(batch.lines)
-    position = batch.position if is_last and batch.position is not START_POSITION else None
-    return group.batch(batch.source, position), group.lines
+    return group.batch(batch.source, _position(batch, start, start + group.lines)), group.lines
+
+
+def _position(batch: Batch, start: int, end: int) -> Position | None:
+    """Returns the position after the lines from index `start` up to `end` of the batch."""
+    position, is_last = batch.position, end == len(batch.lines)
+    if position is START_POSITION:
+        return None
+    if position.follows is None:
+        return position if is_last else None
+    offset = position.offset if is_last else batch.lines[end - 1].number + 1
+    follows = batch.lines[start - 1].number + 1 if start else position.follows
+    return msgspec.structs.replace(position, line=offset, offset=offset, follows=follows)
 
 
 def build_replay_batch(lines: Sequence[ReplayedLine], source: str, context: IngestContext) -> tuple[IngestBatch, int]:

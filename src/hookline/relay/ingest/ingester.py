@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from hookline.errors import PositionMoved
 from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
@@ -50,6 +51,18 @@ class IngestLimits(msgspec.Struct, frozen=True, kw_only=True):
     dedupe_window: float
     max_pending: int
     max_wait: float | None
+
+
+class _Group(msgspec.Struct, frozen=True):
+    """Lines of a batch that one transaction stores. `is_last`: no other group of the batch follows."""
+
+    lines: IngestBatch
+    batch: Batch
+    is_last: bool
+
+    @property
+    def is_end(self) -> bool:
+        return self.batch.end and self.is_last
 
 
 class DeliverySide(Protocol):
@@ -139,19 +152,33 @@ class Ingester:
             while True:
                 if not await self._wait_for_room(pending):
                     return IngestResult.NO_ROOM
-                group, is_file, end = await reading
-                if not end:
+                group = await reading
+                if not group.is_end:
                     reading = self._read_ahead(self.source)
-                if group.read or group.position is not None:
-                    pending = await self._store_group(group, waits=is_file)
-                lines += group.read
+                pending = await self._take(group, pending)
+                lines += group.lines.read
                 if lines >= WRONG_FORMAT_LINES and self._is_wrong_format():
                     return IngestResult.WRONG_FORMAT
-                if end:
+                if group.is_end:
                     self._note_input_end(self.source)
                     return IngestResult.COMPLETE
         finally:
             await asyncio.wait([reading])
+
+    async def _take(self, group: _Group, pending: int) -> int:
+        """Stores a group, and informs the source. Returns the number of pending deliveries."""
+        batch = group.batch
+        if group.lines.read or group.lines.position is not None:
+            try:
+                pending = await self._store_group(group.lines, waits=batch.position.inode != 0)
+            except PositionMoved as moved:
+                self._log.info("lines dropped, another reader has read them", reason=moved.message)
+                if batch.on_dropped is not None:
+                    batch.on_dropped()
+                return pending
+        if group.is_last and batch.on_durable is not None:
+            batch.on_durable()
+        return pending
 
     def _is_wrong_format(self) -> bool:
         """Returns whether the run stops because nothing is recognized. A followed input only gets a warning."""
@@ -174,13 +201,11 @@ class Ingester:
                 self._log.warning("unfinished last line remains for the next run", source=name, bytes=length)
         self.input_end = InputEnd(tuple(unread), tuple(source.already_read()))
 
-    def _read_ahead(self, source: LineSource) -> asyncio.Future[tuple[IngestBatch, bool, bool]]:
+    def _read_ahead(self, source: LineSource) -> asyncio.Future[_Group]:
         return asyncio.get_running_loop().run_in_executor(self._reader, self._next_group, source)
 
-    def _next_group(self, source: LineSource) -> tuple[IngestBatch, bool, bool]:
-        """Returns the group, whether its lines are in a file, and whether it is the last one. Runs in the reader's
-        thread.
-        """
+    def _next_group(self, source: LineSource) -> _Group:
+        """Runs in the reader's thread."""
         batch, start = self._unfinished_batch or (source.read(), 0)
         group, taken = build_batch(batch, self._routing(), start)
         self._unfinished_batch = (batch, start + taken) if start + taken < len(batch.lines) else None
@@ -188,7 +213,7 @@ class Ingester:
             blank = sum(not line.data.strip() for line in batch.lines[start : start + taken])
             unknown = len(group.rejected) + unknown_formats(group.skipped)
             self._any_recognized = group.read > blank + unknown
-        return group, batch.position.inode != 0, batch.end and self._unfinished_batch is None
+        return _Group(group, batch, self._unfinished_batch is None)
 
     async def read_replayed_lines(self) -> None:
         """Routes the rejected lines again that `dead replay` put back."""

@@ -32,6 +32,9 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
         target: the resolved path of the file if it was read through a link, otherwise empty.
         marks: hashes that identify the content if the file has lost its tail (files/content_marks.py).
         at: the time at which the spool stored the position, in Unix seconds; 0 before that.
+        follows: the `offset` that the stored position of this key must have, or 0 if none is stored. Otherwise the
+            spool stores nothing. None: any. Not stored. The position of a log has it, because several readers may
+            move it. `key` is then not empty, and the number of a line is its offset.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     target: str = ""
     marks: bytes = b""
     at: float = 0.0
+    follows: int | None = None
 
 
 START_POSITION = Position(name="")
@@ -81,6 +85,9 @@ class Batch(msgspec.Struct, frozen=True):
         end: all sources are at their end. Never true while a source is followed.
         messages: the messages of a stream, one for each line. None: the lines are known by the position.
         on_durable: called on the event loop after all lines and the position are durable. Must not block.
+        on_dropped: called on the event loop if lines were dropped because another reader has moved the position
+            (`Position.follows`), perhaps more than once. Must not block. The source continues from the stored
+            position.
     """
 
     source: str
@@ -89,6 +96,7 @@ class Batch(msgspec.Struct, frozen=True):
     end: bool
     messages: Messages | None = None
     on_durable: Callable[[], None] | None = None
+    on_dropped: Callable[[], None] | None = None
 
 
 class SourceLag(msgspec.Struct, frozen=True):

@@ -58,10 +58,10 @@ class IngestBatch(msgspec.Struct, frozen=True, kw_only=True):
     """A group of lines with their routing results, and the position that covers them.
 
     `read` counts the new events. `replaced_lines` are the numbers of replayed lines that these results replace. If a
-    batch is too large for one transaction, only the last of its groups has the position. `messages` are the messages
-    of a stream from which the results are; a message is in one group as a whole. `redelivered` is the number of
-    messages that were left out because the spool has stored them before: each counts once in `read`, and is a
-    duplicate.
+    batch of a file is too large for one transaction, only the last of its groups has the position. `messages` are
+    the messages of a stream from which the results are; a message is in one group as a whole. `redelivered` is the
+    number of messages that were left out because the spool has stored them before: each counts once in `read`, and is
+    a duplicate.
     """
 
     source: str
@@ -188,7 +188,7 @@ class IngestSpool(Protocol):
     """Used by the ingester. After a crash, `positions` and the stored deliveries match exactly."""
 
     def positions(self) -> list[Position]:
-        """The checkpoints of all sources. Called once, before the first read."""
+        """The checkpoints of all sources. Called before the first read, and when a source gets a part of a log."""
 
     def replayed_lines(self, *, limit: int) -> list[ReplayedLine]:
         """Rejected lines that an operator replays, at most about as many bytes as one batch of a source. Each call
@@ -205,6 +205,9 @@ class IngestSpool(Protocol):
 
         The spool remembers the numbers of `batch.messages`, by their stream, whatever the messages led to. It forgets
         those of the same stream up to `batch.messages.floor`.
+
+        Raises PositionMoved, and stores nothing, if the stored position is not the one that the batch's position
+        `follows`. The ingester then drops the group.
 
         Args:
             batch: The group.

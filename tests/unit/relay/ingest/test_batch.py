@@ -8,7 +8,7 @@ from typing import Any
 
 from builders import document, line, routes
 from hookline.model import Address
-from hookline.relay.delivery_record import WHOLE_LINE, Delivery
+from hookline.relay.delivery_record import WHOLE_LINE, Delivery, Line
 from hookline.relay.formats.format import MAX_EVENT_BYTES_PER_LINE, MAX_EVENTS_PER_LINE
 from hookline.relay.ingest.batch import MAX_COPIED_BYTES, IngestContext, build_batch, build_replay_batch
 from hookline.relay.routing import MAX_SKIP_NAMES, Defaults
@@ -159,6 +159,21 @@ def test_a_batch_of_many_events_is_cut() -> None:
     assert [2, 2, 1] == [len(one.deliveries) // len(recipients) for one in found]
     assert [None, None, Position(name="log")] == [one.position for one in found]
     assert 5 * len(recipients) == sum(one.read for one in found)
+
+
+def test_each_group_of_a_log_has_a_position() -> None:
+    """A group follows the one before it, and ends after its last line. The offsets between lines are in no group."""
+    recipients = [str(n) for n in range(MAX_EVENTS_PER_LINE - 1)]
+    data = [json.dumps(sinch(recipients, f"b{n}")).encode() for n in range(5)]
+    lines = [Line(100 + 10 * n, one, len(one)) for n, one in enumerate(data)]
+    batch = Batch("log", lines, Position(name="log", key=b"k", line=200, offset=200, follows=95), False)
+    found, start = [], 0
+    while start < len(lines):
+        group, taken = build_batch(batch, IngestContext(routes=ROUTES, defaults=PLACED), start)
+        assert group.position is not None
+        found.append((group.position.follows, group.position.offset, group.position.line))
+        start += taken
+    assert [(95, 111, 111), (111, 131, 131), (131, 200, 200)] == found
 
 
 def test_a_batch_of_long_events_is_cut() -> None:

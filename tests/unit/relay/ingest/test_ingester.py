@@ -1,8 +1,9 @@
-"""The ingester's dedupe window."""
+"""The ingester: its dedupe window, a full spool, and sources that several readers share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from contract.spool_stores import fresh, intake
 from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
+from hookline.relay.delivery_record import Line
 from hookline.relay.ingest.batch import IngestContext
-from hookline.relay.ingest.ingester import Ingester, IngestLimits
+from hookline.relay.ingest.ingester import Ingester, IngestLimits, IngestResult
+from hookline.relay.routing import Defaults, Routes
+from hookline.relay.sources.source import START_POSITION, Batch, Position, SourceLag
 from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest
 from hookline.relay.spool.spool_thread import SpoolThread
@@ -79,5 +83,66 @@ async def test_a_full_spool_is_reported_once_a_minute(tmp_path: Path) -> None:
         next(text for text in ("spool full, reading pauses", "reading resumes") if text in line) for line in lines
     ]
     assert [] == list(tallies)
+    thread.close()
+    spool.close()
+
+
+class ScriptedSource:
+    """A source that returns the given batches."""
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        self._batches = iter(batches)
+
+    def read(self) -> Batch:
+        return next(self._batches)
+
+    def lags(self) -> list[SourceLag]:
+        return []
+
+    def progress(self) -> tuple[int, int | None]:
+        return 0, None
+
+    def stray_bytes(self) -> int:
+        return 0
+
+    def unfinished(self) -> list[tuple[str, int]]:
+        return []
+
+    def already_read(self) -> list[str]:
+        return []
+
+    def finish(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.anyio
+async def test_a_batch_that_another_reader_has_stored_is_dropped(tmp_path: Path) -> None:
+    """The source learns of each batch whether it is durable or dropped. The run goes on with the next batch."""
+    outcomes: list[tuple[str, int, list[int]]] = []
+    spool = spool_store(str(tmp_path / "spool")).open(since="now")
+
+    def batch(follows: int, offset: int) -> Batch:
+        def note(outcome: str) -> None:
+            outcomes.append((outcome, offset, [one.offset for one in spool.positions()]))
+
+        position = Position(name="log", key=b"k", line=offset, offset=offset, follows=follows)
+        lines = [Line(number, b"{}", 2) for number in range(follows, offset)]
+        return Batch(
+            "log", lines, position, False, on_durable=partial(note, "durable"), on_dropped=partial(note, "dropped")
+        )
+
+    nothing = Batch("", [], START_POSITION, True)
+    log = Log(lambda line: None, level="warning", format="text", clock=lambda: 0.0)
+    thread = SpoolThread(spool, log)
+    ingester = Ingester(
+        ScriptedSource([batch(0, 5), batch(3, 8), batch(5, 7), nothing]), thread, lanes=NoLanes(), held=frozenset,
+        routing=lambda: IngestContext(routes=Routes({}, {}), defaults=Defaults()), clock=RelayClock(), log=log,
+        limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
+    )  # fmt: skip
+    assert IngestResult.COMPLETE is await ingester.run()
+    assert [("durable", 5, [5]), ("dropped", 8, [5]), ("durable", 7, [7])] == outcomes
+    assert 7 == spool.tally()["read"]
+    await ingester.close()
     thread.close()
     spool.close()

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from hookline.errors import SpoolUnusable
+from hookline.errors import PositionMoved, SpoolUnusable
 from hookline.private_files import sync_directory
 from hookline.relay.sources.checkpoints import MAX_CHECKPOINTS
 from hookline.relay.sources.source import Position
@@ -30,7 +30,7 @@ CREATE TABLE position (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX position_at ON position (at);
 """
-_FIELDS = Position.__struct_fields__
+_FIELDS = tuple(field for field in Position.__struct_fields__ if field != "follows")
 _COLUMNS = ", ".join(_FIELDS)
 _READ = f"SELECT {_COLUMNS} FROM position ORDER BY at, name"
 _WRITE = f"INSERT INTO position ({_COLUMNS}) VALUES ({', '.join(f':{field}' for field in _FIELDS)})"
@@ -38,6 +38,7 @@ _WRITE = f"INSERT INTO position ({_COLUMNS}) VALUES ({', '.join(f':{field}' for 
 _REMOVE_SUPERSEDED = """
 DELETE FROM position WHERE (key = :key AND key != x'') OR (key = x'' AND device = :device AND inode = :inode)
 """
+_OFFSET = "SELECT offset FROM position WHERE key = ?"
 _REMOVE_OLDEST = "DELETE FROM position WHERE at <= (SELECT at FROM position ORDER BY at DESC LIMIT 1 OFFSET ?)"
 
 
@@ -51,6 +52,15 @@ def write_position(connection: sqlite3.Connection, position: Position, *, now: f
     values = {**msgspec.structs.asdict(position), "at": now}
     connection.execute(_REMOVE_SUPERSEDED, values)
     connection.execute(_WRITE, values)
+
+
+def require_followed(connection: sqlite3.Connection, position: Position) -> None:
+    """Raises PositionMoved if the stored checkpoint is not the one that `position` follows."""
+    stored = connection.execute(_OFFSET, (position.key,)).fetchone() or (0,)
+    if position.follows is not None and stored != (position.follows,):
+        raise PositionMoved(
+            f"{position.name}: another reader has moved the position to {stored[0]}, not {position.follows}"
+        )
 
 
 def remove_oldest_positions(connection: sqlite3.Connection, *, keep: int = MAX_CHECKPOINTS) -> None:

@@ -42,7 +42,12 @@ from hookline.relay.spool.sqlite.enqueue import DeliveryRow
 from hookline.relay.spool.sqlite.lock import SpoolLock
 from hookline.relay.spool.sqlite.memory.early_answers import EarlyAnswers
 from hookline.relay.spool.sqlite.memory.pending_messages import PendingMessages
-from hookline.relay.spool.sqlite.schema import read_positions, remove_oldest_positions, write_position
+from hookline.relay.spool.sqlite.schema import (
+    read_positions,
+    remove_oldest_positions,
+    require_followed,
+    write_position,
+)
 from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 
 _SYNC_SECONDS: Final = 0.5
@@ -163,6 +168,10 @@ class SqliteSpool:
         self, batch: IngestBatch, *, now: float, dedupe_window: float, requests: Sequence[DequeueRequest] = ()
     ) -> Enqueued:
         self._require_reserve()
+        if batch.position is not None and batch.position.follows is not None:
+            # Before the transaction, so that nothing is undone: only the process that holds the lock moves positions.
+            with map_damage(self._path):
+                require_followed(self._connection, batch.position)
         self._require_new(batch)
         numbers = {
             address: self._number(address)
