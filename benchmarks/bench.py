@@ -36,6 +36,7 @@ SCRIPTS: Final[dict[str, Sequence[str]]] = {
     "reconcile": ("200",),
     "many_files": ("--files", "200", "--seconds", "2"),
     "spool": ("--events", "2000", "--waiting", "200"),
+    "machines": ("--events", "1000", "--seconds", "2", "--rounds", "1"),
     "stages": ("--events", "1000"),
     "isolation": ("--webhooks", "6", "--events", "20", "--seconds", "3", "--runs", "1"),
     "instructions": ("--events", "200", "--runs", "1"),

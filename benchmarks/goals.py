@@ -121,6 +121,14 @@ GOALS: Final = (
         title="duplicates after a SIGKILL ÷ those promised, the most of all kills",
         benchmark="kills", measure="repeated-to-promised", at_most=1,
     ),
+    Goal(title="shared spool ÷ embedded, rate", benchmark="machines", measure="shared-to-embedded", at_least=0.6),
+    Goal(title="2 deliverers ÷ 1, rate", benchmark="machines", measure="deliverers-2-to-1", at_least=1.8),
+    Goal(title="4 deliverers ÷ 1, rate", benchmark="machines", measure="deliverers-4-to-1", at_least=3.0),
+    Goal(
+        title="shared spool, snapshot held open ÷ not, rate",
+        benchmark="machines", measure="snapshot-to-shared", at_least=0.8,
+    ),
+    Goal(title="takeover after SIGKILL, lease 10 s", benchmark="machines", measure="takeover", at_most=11),
     Goal(title="simulated seeds", benchmark="simulated", measure="seeds", at_least=10_000),
     Goal(title="seeds that violate an invariant", benchmark="simulated", measure="violations", at_most=0),
     Goal(

@@ -50,9 +50,9 @@ def heading(measured: Measured) -> str:
     text = f"""# Performance
 
 {
-        paragraph('''The figures of one run of `make bench`. This page and its pictures are generated from the [raw
-data](performance/peers.json) beside it, which has the value of every round. [How to read the
-results](../benchmarks/README.md#how-to-read-the-results) explains the measurements.''')
+        paragraph('''The figures of `make bench`; [the end](#raw-data) names the start of each part. This page and its
+pictures are generated from the [raw data](performance/peers.json) beside it, which has the value of every
+round. [How to read the results](../benchmarks/README.md#how-to-read-the-results) explains the measurements.''')
     }
 """
     if any(results.quick for results in measured.values()):

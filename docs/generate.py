@@ -28,7 +28,9 @@ from hookline.observe.snapshot import (
     LagStatus,
     LaneStatus,
     LatencyStatus,
+    ProcessStatus,
     RelayStatus,
+    SpoolProcesses,
     SpoolStatus,
     StatusSnapshot,
     WebhookStatus,
@@ -370,6 +372,7 @@ _REPORT = StatusSnapshot(
     counts=Counts(
         attempts={("a/b", "retry"): 1}, latency={"a/b": LatencyStatus([0], 0.0)}, bounds=(), dead={"expired": 1}
     ),
+    processes=SpoolProcesses(processes=[ProcessStatus(host="a", pid=1)], slots=1),
 )
 
 

@@ -26,6 +26,14 @@ def pytest_configure() -> None:
             del os.environ[name]
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that a missing program leaves out."""
+    from pgbouncer import MISSING, PROGRAM  # noqa: PLC0415 - loads the driver of PostgreSQL
+
+    if PROGRAM is None:
+        terminalreporter.write_line(f"left out: {MISSING}")
+
+
 @pytest.fixture
 def private_files() -> Iterator[None]:
     """New files of the test are accessible by their owner only, as secret files must be."""

@@ -164,9 +164,10 @@ class Choice:
 class Connection(asyncio.Protocol):
     """A client connection."""
 
-    def __init__(self, choice: Choice, ledger: int) -> None:
+    def __init__(self, choice: Choice, ledger: int, hold_seconds: float) -> None:
         self._choice = choice
         self._ledger = ledger
+        self._hold_seconds = hold_seconds
         self._buffer = b""
         self._silent = False
 
@@ -207,7 +208,10 @@ class Connection(asyncio.Protocol):
                 name.encode(),
             ),
         )
-        self._answer(MANNERS[name])
+        if self._hold_seconds:
+            asyncio.get_running_loop().call_later(self._hold_seconds, self._answer, MANNERS[name])
+        else:
+            self._answer(MANNERS[name])
 
     def _answer(self, manner: Manner) -> None:
         if manner.answer:
@@ -221,8 +225,8 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-async def serve(directory: Path, choice: Choice) -> None:
-    """Serve until SIGTERM."""
+async def serve(directory: Path, choice: Choice, hold_seconds: float = 0.0) -> None:
+    """Serve until SIGTERM. Each answer is held for `hold_seconds`."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(directory / "ca.pem"))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -231,7 +235,9 @@ async def serve(directory: Path, choice: Choice) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    server = await loop.create_server(lambda: Connection(choice, ledger), "127.0.0.1", 0, ssl=context, backlog=1024)
+    server = await loop.create_server(
+        lambda: Connection(choice, ledger, hold_seconds), "127.0.0.1", 0, ssl=context, backlog=1024
+    )
     (directory / "port.new").write_text(str(server.sockets[0].getsockname()[1]))
     (directory / "port.new").rename(directory / "port")
     await stopped.wait()
@@ -288,8 +294,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--share", type=_share, action="append", default=[], metavar="MANNER:SHARE")
     parser.add_argument("--requests", type=_prefix, action="append", default=[], metavar="MANNER:PREFIX")
+    parser.add_argument("--hold", type=float, default=0.0, metavar="SECONDS", help="before each answer")
     arguments = parser.parse_args()
-    asyncio.run(serve(arguments.directory, _choice(arguments)))
+    asyncio.run(serve(arguments.directory, _choice(arguments), arguments.hold))
 
 
 def _choice(arguments: argparse.Namespace) -> Choice:

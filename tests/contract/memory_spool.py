@@ -18,6 +18,7 @@ from hookline.model import Address
 from hookline.observe.snapshot import RelayStatus
 from hookline.relay.delivery_record import DeadLine, Delivery, Line
 from hookline.relay.sources.source import MAX_BYTES_PER_BATCH, Position
+from hookline.relay.spool.crash_notes import CRASHED, CrashNote, slot_work
 from hookline.relay.spool.spool import (
     DequeueAnswer,
     DequeueRequest,
@@ -86,6 +87,16 @@ class Endpoint:
             self.idle, self.held = self.idle + max(0.0, now - self.held), None
 
 
+@dataclass
+class Work:
+    """The note of a work."""
+
+    starts: int = 0
+    at: float = 0.0
+    in_hand: bytes | None = None
+    items: set[bytes] = field(default_factory=set)
+
+
 class Endpoints(dict[Address, Endpoint]):
     def __missing__(self, address: Address) -> Endpoint:
         return self.setdefault(address, Endpoint())
@@ -102,6 +113,7 @@ class Data:
     endpoints: Endpoints = field(default_factory=Endpoints)
     positions: list[Position] = field(default_factory=list)
     messages: dict[bytes, set[int]] = field(default_factory=dict)
+    works: dict[str, Work] = field(default_factory=dict)
     writes: int = 0
     holder: str | None = None
     status: RelayStatus | None = None
@@ -147,6 +159,8 @@ class MemorySpool:
         self._data = data
         self._seen = data.writes
         self._last = max([0, *data.rows])
+        self._started: set[str] = set()
+        self._latest_start = 0.0
 
     # -- IngestSpool
 
@@ -198,6 +212,8 @@ class MemorySpool:
         tally.update({f"skipped:{reason}": n for reason, n in batch.skipped.items()})
         if (position := batch.position) is not None:
             data.move(msgspec.structs.replace(position, at=now, follows=None))
+        if batch.progress_of is not None:
+            data.works.pop(batch.progress_of, None)
         answers = [DequeueAnswer(one, *self._new(one)) for one in possible]
         return Enqueued(len(data.pending()), answers)
 
@@ -296,6 +312,8 @@ class MemorySpool:
                 self._finish([row], one.state, now, one.reason)
                 if row.order_key is not None:
                     settled[row.order_key] = min(row.seq, settled.get(row.order_key, row.seq))
+        for one in settlements:
+            self._end_count(self.work_of(one.address))
         first: dict[int, Row] = {}
         for row in self._data.pending():
             if row.order_key is not None and row.order_key in settled:
@@ -334,6 +352,39 @@ class MemorySpool:
             one.state, gone_reason=gone_reason, gone_configuration=gone_configuration, not_before=not_before
         )
 
+    # -- CrashNotes
+
+    def work_of(self, address: Address) -> str:
+        return slot_work(0)
+
+    def count_start(self, work: str, *, now: float) -> CrashNote:
+        one = self._data.works.setdefault(work, Work())
+        if one.in_hand is not None:
+            one.items.add(one.in_hand)
+        note = CrashNote(one.starts, tuple(sorted(one.items)))
+        one.starts, one.at, one.in_hand = one.starts + 1, now, None
+        self._started.add(work)
+        self._latest_start = now
+        return note
+
+    def take_in_hand(self, work: str, item: bytes | None) -> None:
+        self._data.works.setdefault(work, Work(at=self._latest_start)).in_hand = item
+
+    def dead_letter_crashed(self, work: str, *, now: float) -> int:
+        one = self._data.works.get(work, Work())
+        rows = [row for row in self._data.pending() if row.delivery.id in one.items]
+        one.items.clear()
+        return self._finish(rows, State.DEAD, now, CRASHED)
+
+    def forget_starts(self) -> None:
+        for work in self._started:
+            if work in self._data.works:
+                self._data.works[work].starts = max(0, self._data.works[work].starts - 1)
+
+    def _end_count(self, work: str) -> None:
+        if work in self._data.works:
+            self._data.works[work].starts = 0
+
     # -- MaintenanceSpool
 
     def changed_by_others(self) -> bool:
@@ -347,6 +398,7 @@ class MemorySpool:
         over = self._remove(lambda row: row.state in RECORDS, min(limit - old, max(0, surplus)))
         self._data.tally["records"] -= old + over
         dead = self._remove(lambda row: row.state is State.DEAD and row.settled < horizon, limit)
+        self._data.works = {work: one for work, one in self._data.works.items() if one.at >= horizon}
         lines = [n for n, line in self._data.lines.items() if line.at < horizon and n not in self._data.replayed]
         lines = sorted(lines, key=lambda n: self._data.lines[n].at)[:limit]
         for n in lines:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import count, repeat
 
+from contract.memory_move import MemoryMoveSource, MemoryMoveTarget
 from contract.memory_spool import RECORDS, Data, MemorySpool, Row
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.model import Address
-from hookline.observe.snapshot import Checkpoint, RelayStatus, SpoolStatus, WebhookStatus
+from hookline.observe.snapshot import (
+    Checkpoint,
+    CrashStatus,
+    ProcessStatus,
+    RelayStatus,
+    SpoolProcesses,
+    SpoolStatus,
+    WebhookStatus,
+)
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, Delivery, add_replay, parse_history
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.admin import Backlog, Count, Filter, OnProgress, Trace, TracedDelivery, TracedLine
+from hookline.relay.spool.leases import SharedSpool, not_shared
 from hookline.relay.spool.spool import EndpointState, State
 
 SPOOLS: dict[str, Data] = {}
@@ -21,6 +31,8 @@ SPOOLS: dict[str, Data] = {}
 
 class MemoryStore:
     """Implements factory.SpoolStore. A test can replace the types of its ports by faulty ones."""
+
+    shared = False
 
     def __init__(self, location: str) -> None:
         self.name = location
@@ -39,13 +51,46 @@ class MemoryStore:
     def create_if_missing(self, *, since: str) -> None:
         SPOOLS.setdefault(self.name, Data())
 
+    def create(self, *, since: str = "", slots: int | None = None, lease_seconds: float | None = None) -> None:
+        if self.exists():
+            raise SpoolUnusable(f"the spool {self.name} already exists")
+        self.create_if_missing(since=since)
+
+    def migrate(self, *, since: str) -> tuple[int, int]:
+        with self._held(since):
+            return 1, 1
+
     def open(self, *, since: str) -> MemorySpool:
         self.create_if_missing(since=since)
+        return self.spool_type(self._hold(since))
+
+    def _hold(self, since: str) -> Data:
         data = self._data()
         if data.holder is not None:
             raise SpoolUnusable(f"the spool {self.name} is held by {data.holder}", hint="stop that relay first")
         data.holder = f"process {os.getpid()} since {since}"
-        return self.spool_type(data)
+        return data
+
+    @contextmanager
+    def move_source(self, *, since: str) -> Iterator[MemoryMoveSource]:
+        with self._held(since) as data:
+            yield MemoryMoveSource(data)
+
+    @contextmanager
+    def move_target(self, *, since: str) -> Iterator[MemoryMoveTarget]:
+        with self._held(since) as data:
+            yield MemoryMoveTarget(data)
+
+    @contextmanager
+    def _held(self, since: str) -> Iterator[Data]:
+        data = self._hold(since)
+        try:
+            yield data
+        finally:
+            data.holder = None
+
+    def join(self, *, kind: str, name: str) -> SharedSpool:
+        raise not_shared(self.name)
 
     def status_publisher(self) -> MemoryPublisher:
         return MemoryPublisher(self._data())
@@ -87,9 +132,10 @@ class MemoryStore:
     def endpoint_states(self) -> Mapping[Address, EndpointState]:
         return {address: one.state for address, one in SPOOLS.get(self.name, Data()).endpoints.items()}
 
-    def relay_status(self) -> tuple[str | None, RelayStatus | None]:
+    def processes(self) -> SpoolProcesses:
         data = SPOOLS.get(self.name, Data())
-        return (None, None) if data.holder is None else (data.holder, data.status)
+        own = [] if data.holder is None else [ProcessStatus(holder=data.holder, status=data.status)]
+        return SpoolProcesses(processes=own)
 
     def spool_status(self, *, now: float) -> SpoolStatus:
         data = self._data()
@@ -103,6 +149,8 @@ class MemoryStore:
             lines=len(data.lines) - len(data.replayed),
             records=len(records),
             oldest_record=max(0.0, now - min(records)) if records else None,
+            crashes=[CrashStatus(work=work, starts=one.starts)
+                     for work, one in sorted(data.works.items()) if one.starts],
         )  # fmt: skip
 
     def _facts(self, address: Address, now: float) -> WebhookStatus:

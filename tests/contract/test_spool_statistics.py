@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 
@@ -109,10 +110,10 @@ def test_without_a_spool(store: SpoolStore) -> None:
     with pytest.raises(SpoolUnusable, match="spool not found"):
         status(store, 0.0)
     statistics = store.statistics()
-    assert (None, {}, (None, None)) == (
+    assert (None, {}, []) == (
         statistics.backlogs(),
         statistics.endpoint_states(),
-        statistics.relay_status(),
+        list(statistics.processes().processes),
     )
 
 
@@ -124,18 +125,24 @@ def relay_facts(at: float) -> RelayStatus:
 
 
 def test_the_relay_that_holds_the_spool(store: SpoolStore) -> None:
-    """A spool that a relay holds shows its holder and the latest status; a released one shows neither."""
+    """A spool that a relay uses shows it by name, and its latest status; a released one shows neither."""
     spool = store.open(since="2026-05-18T17:01:25+00:00")
-    holder = f"process {os.getpid()} since 2026-05-18T17:01:25+00:00"
-    assert (holder, None) == store.statistics().relay_status()
+    (starting,) = store.statistics().processes().processes
+    assert starting.status is None
+    if store.shared:
+        assert (socket.gethostname(), os.getpid()) == (starting.host, starting.pid)
+    else:
+        assert f"process {os.getpid()} since 2026-05-18T17:01:25+00:00" == starting.holder
     publisher = store.status_publisher()
     publisher.publish(relay_facts(2.0))
     publisher.publish(relay_facts(3.0))
-    named, shown = store.statistics().relay_status()
-    assert shown is not None
-    assert (holder, os.getpid(), 3.0) == (named, shown.process, shown.at)
+    (shown,) = store.statistics().processes().processes
+    assert shown.status is not None
+    assert (starting.holder, starting.pid) == (shown.holder, shown.pid)
+    assert (os.getpid(), 3.0) == (shown.status.process, shown.status.at)
+    publisher.withdraw()
     spool.close()
-    assert (None, None) == store.statistics().relay_status()
+    assert [] == list(store.statistics().processes().processes)
 
 
 def test_nothing_is_published_after_the_end(store: SpoolStore, spool: Spool) -> None:
@@ -144,4 +151,4 @@ def test_nothing_is_published_after_the_end(store: SpoolStore, spool: Spool) -> 
     publisher.publish(relay_facts(2.0))
     publisher.withdraw()
     publisher.publish(relay_facts(3.0))
-    assert store.statistics().relay_status()[1] is None
+    assert [None] == [one.status for one in store.statistics().processes().processes]

@@ -13,7 +13,7 @@ from builders import declared, document, entry
 from hookline.errors import HooklineError, Stale, Unusable
 from hookline.model import Address
 from hookline.state.history_chain import entry_hash, find_breaks, genesis_hash
-from hookline.state.postgres_errors import parse_postgres
+from hookline.state.postgres_address import parse_postgres
 from hookline.state.postgres_store import PostgresStore
 from hookline.state.sqlite_store import SqliteStore
 from hookline.state.store import EMPTY, StateStore

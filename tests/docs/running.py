@@ -7,7 +7,8 @@
 - ``python`` blocks are run, and print nothing that is not shown below them.
 - Blocks of any language below ``<!-- file: PATH -->`` are written there instead.
 - ``sh`` and ``text`` blocks are not run: installation, `make` (which starts these tests), and what a demo looks like.
-- Port 8443 is another, free one.
+- Port 8443 is another, free one. DATABASE is a new, empty database of a real server, whose own programs (pg_dump,
+  psql) come first.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docs.pages import Command, blocks, commands
+from postgres_server import new_state, shared_server
 
 PORT = "8443"
+DATABASE = "postgresql://relay@db.acme.example/feedback"
 PAGE_SECONDS = 40
 _READY_SECONDS = 10
 
@@ -49,13 +52,13 @@ class Outcome:
 
 def run_page(text: str, scratch: Path) -> list[str]:
     """What does not hold, in words; empty when the page can be followed to its end."""
-    port = _free_port()
-    steps = _steps(text.replace(PORT, port), scratch)
-    outcomes = _run(steps, scratch, port)
+    port, database = _free_port(), new_state() if DATABASE in text else DATABASE
+    steps = _steps(text.replace(PORT, port).replace(DATABASE, database), scratch)
+    outcomes = _run(steps, scratch, port, shared_server().binaries if DATABASE in text else None)
     found = [_compare(step, outcome) for step, outcome in zip(steps, outcomes, strict=False)]
     if len(outcomes) < len(steps):
         found.append(f"line {steps[len(outcomes)].line}: was not reached")
-    return [message.replace(port, PORT) for message in found if message is not None]
+    return [message.replace(port, PORT).replace(database, DATABASE) for message in found if message is not None]
 
 
 def matches(shown: str, output: str) -> bool:
@@ -94,14 +97,19 @@ def _typed(block: Sequence[Command]) -> list[Step]:
     ]
 
 
-def _run(steps: Sequence[Step], scratch: Path, port: str) -> list[Outcome]:
+def _run(steps: Sequence[Step], scratch: Path, port: str, binaries: Path | None) -> list[Outcome]:
     results = scratch / ".results"
     results.mkdir()
     place = scratch / "reader"
     place.mkdir()
     script = "".join(_shell(number, step, results) for number, step in enumerate(steps))
     process = subprocess.Popen(
-        ["bash"], stdin=subprocess.PIPE, cwd=place, env=_environment(place, port), start_new_session=True, text=True
+        ["bash"],
+        stdin=subprocess.PIPE,
+        cwd=place,
+        env=_environment(place, port, binaries),
+        start_new_session=True,
+        text=True,
     )
     try:
         with suppress(subprocess.TimeoutExpired):  # then the steps that were not reached say so
@@ -134,8 +142,10 @@ def _shell(number: int, step: Step, results: Path) -> str:
     return text + f"echo $status >{output}.status\n"
 
 
-def _environment(home: Path, port: str) -> dict[str, str]:
+def _environment(home: Path, port: str, binaries: Path | None) -> dict[str, str]:
     programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    if binaries is not None:
+        programs.insert(0, str(binaries))
     listening = {"HOOKLINE_RECEIVE_LISTEN": f"127.0.0.1:{port}"}  # its default is not written on a page
     return {"PATH": os.pathsep.join(programs), "HOME": str(home), "LANG": "C.UTF-8", "USER": "reader", **listening}
 

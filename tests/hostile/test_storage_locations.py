@@ -99,9 +99,9 @@ def test_every_command_refuses_it(option: str, text: str, capsys: pytest.Capture
         assert "hint: give " in message, name
 
 
-def test_postgresql_is_no_spool_yet(capsys: pytest.CaptureFixture[str]) -> None:
-    """An address of PostgreSQL is refused as a spool, in each spelling of its scheme."""
-    for scheme in ("postgresql", "postgres", "POSTGRESQL"):
+def test_an_unknown_kind_of_spool(capsys: pytest.CaptureFixture[str]) -> None:
+    """An address of another database is refused as a spool, in each spelling of its scheme."""
+    for scheme in ("mysql", "redis", "MYSQL"):
         message = refuses(["status", "--spool", f"{scheme}://ada:{PASSWORD}@db/hl"], capsys)
         assert f"unknown kind of spool: {scheme.lower()}://" in message
 

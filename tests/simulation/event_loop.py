@@ -14,6 +14,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import Context
 from typing import Any, Final
 
+from hookline.relay.one_thread import OneThread
 from simulation.world import World
 
 # The time of a job in a simulated thread, in seconds: the limits of a uniform choice.
@@ -36,10 +37,14 @@ class Job:
 
 
 class Threads:
-    """The simulated threads of one executor: `free` jobs may still start, the others wait in the queue."""
+    """The simulated threads of one executor: `free` jobs may still start, the others wait in the queue.
 
-    def __init__(self, workers: int) -> None:
-        self.free = workers
+    `runs_cancelled`: a job whose future was cancelled runs nevertheless.
+    """
+
+    def __init__(self, executor: Executor | None) -> None:
+        self.free = _workers(executor)
+        self.runs_cancelled = isinstance(executor, OneThread)
         self.queue: deque[Job] = deque()
 
 
@@ -177,7 +182,7 @@ class SimulatedLoop(_PartialLoop):  # type: ignore[misc]
         job = Job(func, args, self.create_future())
         threads = self._threads.get(executor)
         if threads is None:
-            threads = self._threads[executor] = Threads(_workers(executor))
+            threads = self._threads[executor] = Threads(executor)
         threads.queue.append(job)
         self.call_later(self._world.random.uniform(0, JOB_SECONDS[0]), self._start, threads)
         return job.future
@@ -187,7 +192,7 @@ class SimulatedLoop(_PartialLoop):  # type: ignore[misc]
             return
         threads.free -= 1
         job = threads.queue.popleft()
-        if job.future.cancelled():
+        if job.future.cancelled() and not threads.runs_cancelled:
             self._finish(threads, job)
             return
         asyncio.events._set_running_loop(None)
@@ -213,6 +218,8 @@ class SimulatedLoop(_PartialLoop):  # type: ignore[misc]
 
 
 def _workers(executor: Executor | None) -> int:
+    if isinstance(executor, OneThread):
+        return 1
     if isinstance(executor, ThreadPoolExecutor):
         return executor._max_workers  # no public way leads to the number
     return DEFAULT_EXECUTOR_WORKERS

@@ -31,6 +31,7 @@ class SimulatedEvent:
         replayed: An operator has replayed it.
         unordered: It was sent while its webhook had no order.
         repeatable: The guarantees permit this many acceptances.
+        in_hand: It was in hand at a crash, as a delivery.
         dead_at: When a check first saw it as a dead letter, in seconds since the start.
     """
 
@@ -49,6 +50,7 @@ class SimulatedEvent:
     replayed: bool = False
     unordered: bool = False
     repeatable: int = 1
+    in_hand: bool = False
     dead_at: float | None = None
 
     @property
@@ -65,6 +67,11 @@ class SimulatedEvent:
         """The event is written, perhaps not for the first time."""
         if self.written_at is None:
             self.written_at = now
+
+    @property
+    def text(self) -> bytes:
+        """The event as one line of a log."""
+        return self.line().rstrip(b"\n")
 
     def line(self) -> bytes:
         """The event as one line of a log, with its terminator."""

@@ -41,6 +41,7 @@ from hookline.relay.spool.spool import (
 )
 from hookline.relay.spool.sqlite import enqueue as enqueue_module
 from hookline.relay.spool.sqlite.memory.pending_messages import PendingMessages
+from hookline.relay.spool.sqlite.progress import work_starts
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 
 # The delay of a late hand-over: longer than a query, an attempt and the write of its outcome.
@@ -332,7 +333,20 @@ def _order_of_this_life() -> AbstractContextManager[Any]:
     return patch.object(PendingMessages, "forget", lambda self, addresses, last_seq: real(self, (), last_seq))
 
 
+def _uncounted_crashed() -> AbstractContextManager[Any]:
+    """Do not count the deliveries that were in hand at a crash as dead letters."""
+    real = work_starts.dead_letter_crashed
+
+    def dead_letter_crashed(connection: Any, work: str, now: float) -> int:
+        dead = real(connection, work, now)
+        enqueue_module.add_to_tally(connection, [("dead", -dead)])
+        return dead
+
+    return patch.object(work_starts, "dead_letter_crashed", dead_letter_crashed)
+
+
 PLANTED_FAULTS = {
+    "deliveries in hand at a crash are not counted": PlantedFault("complete accounting", _uncounted_crashed),
     "checkpoint before rows": PlantedFault("exactly-once ingest", _positions_first),
     "settlement dropped": PlantedFault("no duplicates", _settle(_without_last)),
     "predecessor check removed": PlantedFault("order per message", _unordered_dequeue),

@@ -27,6 +27,7 @@ from hookline.relay.sources.open import open_sources
 from hookline.relay.sources.source import LineSource, Position
 from hookline.relay.sources.timing import Timing
 from hookline.relay.sources.watching.inotify import Inotify
+from hookline.relay.spool.crash_guard import CrashGuard
 from hookline.relay.spool.spool import Spool
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.spool.sqlite.embedded import EmbeddedStore
@@ -78,6 +79,7 @@ class RelayProcess:
         ending: How the run ended; None while it runs, and after an error.
         error: The error that ended the run.
         dispatcher: The relay's dispatcher, once it runs.
+        crash_guard: The relay's guard against crashes, once it runs.
         stopping: The process has received SIGTERM.
         started_at: The time of its start, of World.now.
         loop: Its event loop.
@@ -109,6 +111,7 @@ class RelayProcess:
         self.ending: Ending | None = None
         self.error: BaseException | None = None
         self.dispatcher: Dispatcher | None = None
+        self.crash_guard: CrashGuard | None = None
         self.stopping = False
         self._world = world
         self._store = store
@@ -189,6 +192,7 @@ class RelayProcess:
             )
             # The checks read the lanes of the dispatcher. The relay has no public way to it.
             self.dispatcher = relay._parts.dispatcher
+            self.crash_guard = relay._parts.crash_guard
             relay.handle_signals()
             try:
                 return await relay.run()

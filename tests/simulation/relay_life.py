@@ -39,6 +39,7 @@ class RelayLife:
         self._world = parts.world
         self._disk = parts.disk
         self._failures = 0
+        self._crash_after: list[float] = []
 
     # -- a process and its signals
 
@@ -70,6 +71,18 @@ class RelayLife:
             make_transport=self._make_transport,
         )
         self._parts.invariants.process_started(self.process)
+        if self._crash_after:
+            process = self.process
+            self._world.after(self._crash_after.pop(), lambda: self._crash_again(process))
+
+    def crash_after(self, seconds: list[float]) -> None:
+        """Kill each of the next processes this long after its start."""
+        self._crash_after = seconds[::-1]
+
+    def _crash_again(self, process: RelayProcess) -> None:
+        if self.process is process:
+            self._world.note("kill -9 soon after the start")
+            self.crash(self._disk.image(), how="killed")
 
     def plan_restart(self) -> None:
         """Start the relay again soon."""

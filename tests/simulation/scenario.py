@@ -14,6 +14,7 @@ from simulation.state import Document
 
 # A webhook has at most this many URLs, one after the other.
 URL_VERSIONS: Final = 4
+CRASH_LOOP_KILLS: Final = 3
 
 
 class Input(StrEnum):
@@ -68,6 +69,12 @@ class HappeningCounts:
     second_relays: int
     suspensions: int = 0
     changes: tuple[str, ...] = ("policy", "move", "disable", "delete")
+
+    @property
+    def begins_crash_loop(self) -> bool:
+        """Whether the first kill is followed by several, soon after each start. A choice of its own would change the
+        runs of all recorded seeds."""
+        return self.kills == CRASH_LOOP_KILLS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

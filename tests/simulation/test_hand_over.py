@@ -48,7 +48,7 @@ def test_both_ways_into_a_lane_occur_often() -> None:
         for seed in range(SEEDS):
             assert run_seed(seed).violation is None
     assert min(seen["handed over"], seen["loaded"]) > 10 * SEEDS, seen
-    assert min(seen["handed over, then loaded"], seen["loaded, then handed over"]) > SEEDS // 2, seen
+    assert min(seen["handed over, then loaded"], seen["loaded, then handed over"]) > SEEDS // 4, seen
 
 
 @pytest.mark.parametrize("seed", recorded_seeds()["a delivery is handed over and loaded"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -77,9 +78,13 @@ def _require_lineage(snapshot: Snapshot, state: str) -> None:
 
 
 def open_or_create_spool(location: str) -> SpoolStore:
-    """The spool at a `--spool` location. Creates it if it is missing, and reports that. Raises SpoolUnusable."""
+    """The spool at a `--spool` location. Creates a directory if it is missing, and reports that.
+
+    A missing shared spool remains missing, because only its owner chooses its slots, lease and role (`spool init`).
+    Raises SpoolUnusable.
+    """
     store = spool_store(location)
-    if not store.exists():
+    if not store.shared and not store.exists():
         store.create_if_missing(since=utc_text(datetime.now(UTC)))
         click.echo(f"Created the spool {spool_place(store)}: no spool existed there.", err=True)
     return store
@@ -89,6 +94,20 @@ def read_pending(spool: str) -> Mapping[Address, int] | None:
     """The number of pending deliveries of each webhook; None without a spool, or if it is unreadable."""
     backlogs = read_backlogs(spool)
     return None if backlogs is None else {address: backlog.pending for address, backlog in backlogs.items()}
+
+
+def read_owners(spool: str) -> Mapping[str, str] | None:
+    """The process that owns each webhook of a shared spool. None for another spool, or if it is unreadable."""
+    try:
+        if is_missing_directory(spool) or not (store := spool_store(spool)).shared:
+            return None
+        from hookline.observe.spool_owners import owners_of  # noqa: PLC0415 - `plan` needs no status
+
+        statistics = store.statistics()
+        owners = owners_of(statistics.spool_status(now=time.time()), statistics.processes())
+    except (SpoolUnusable, OSError):
+        return None
+    return {webhook: f"{owner.label} (gone)" if owner.gone else owner.label for webhook, owner in owners.items()}
 
 
 def read_backlogs(spool: str) -> Mapping[Address, Backlog] | None:

@@ -76,7 +76,7 @@ def value_text(name: str, value: float | timedelta) -> str:
     match name.rpartition("_")[2]:
         case "SECONDS":
             return _duration(value)
-        case "BYTES" | "CHUNK" if isinstance(value, int) and name != "DEAD_LETTER_CHUNK":
+        case "BYTES" | "CHUNK" if isinstance(value, int) and not name.endswith(("_PER_CHUNK", "DEAD_LETTER_CHUNK")):
             return _size(value)
         case "KIB":
             return _size(int(value) * 1024)
@@ -84,7 +84,7 @@ def value_text(name: str, value: float | timedelta) -> str:
             return f"{value:.0%}".replace("%", " %")
         case "CHARACTERS" | "CHARS" | "WIDTH":
             return f"{value:,} characters"
-        case "BITS" | "DAYS" as unit:
+        case "BITS" | "DAYS" | "MS" as unit:
             return f"{value:,} {unit.lower()}"
         case _:
             return f"{value:,}"

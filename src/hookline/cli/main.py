@@ -36,6 +36,7 @@ COMMANDS = {
     "drift": ("hookline.cli.commands.drift", "Check whether the state is still the one that was applied."),
     "export": ("hookline.cli.commands.export", "Write webhook files from the stored state."),
     "relay": ("hookline.cli.commands.relay", "Read events and deliver their feedback."),
+    "deliver": ("hookline.cli.commands.relay", "Deliver from a spool that several processes share; read nothing."),
     "formats": ("hookline.cli.commands.formats", "List the formats of event logs, or try them on a file."),
     "status": ("hookline.cli.commands.status", "Show the spool and the relay that uses it."),
     "trace": ("hookline.cli.commands.trace", "Show the events of one API request and their results."),
@@ -43,7 +44,7 @@ COMMANDS = {
     "resume": ("hookline.cli.commands.endpoint_control", "Resume a paused webhook."),
     "retry-now": ("hookline.cli.commands.endpoint_control", "Try a webhook's endpoint at once."),
     "dead": ("hookline.cli.commands.dead", "List, show, replay, discard, export and import dead letters."),
-    "spool": ("hookline.cli.commands.spool", "Save the readable part of a damaged spool."),
+    "spool": ("hookline.cli.commands.spool", "Create, move, copy, migrate or recover a spool."),
     "check": ("hookline.cli.commands.check", "Check whether deliveries to endpoints can succeed."),
     "jwks": ("hookline.cli.commands.jwks", "Print a webhook's public keys as a JWK Set."),
     "schema": ("hookline.cli.commands.schema", "Print a JSON Schema."),
@@ -59,7 +60,7 @@ COMMANDS = {
 _INNER = {
     "dead": ("list", "show", "replay", "discard", "export", "import"),
     "formats": ("test",),
-    "spool": ("recover",),
+    "spool": ("init", "move", "migrate", "copy", "recover"),
 }
 _PATHS = (*COMMANDS, *(f"{group} {name}" for group, names in _INNER.items() for name in names))
 _ENDINGS = {name: f"{group} {name}" for group, names in _INNER.items() for name in names if name not in COMMANDS}

@@ -138,6 +138,10 @@ def _spool_location(text: str) -> str:
     return require_spool_location(text)
 
 
+# The location of a spool, for an option or an argument.
+SPOOL_LOCATION = ParsedParameter("location", _spool_location)
+
+
 def examples(*lines: str, exits: str = "") -> str:
     """The end of a command's help: its exit codes, and then command lines that can be copied."""
     head = f"Exit codes: {exits}.\n\n\b\n" if exits else "\b\n"
@@ -215,10 +219,10 @@ spool_option = click.option(
     "--spool",
     default=DEFAULT_SPOOL,
     cls=LocationOption,
-    type=ParsedParameter("location", _spool_location),
-    metavar="PATH",
+    type=SPOOL_LOCATION,
+    metavar="PATH|ADDRESS",
     envvar="HOOKLINE_SPOOL",
-    help="The spool: a directory.",
+    help="The spool: a directory, or postgresql://… for a shared one.",
 )
 
 

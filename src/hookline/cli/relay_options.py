@@ -17,6 +17,7 @@ from hookline.cli.options import (
     DURATION,
     LISTEN,
     Decorated,
+    ParsedParameter,
     bundle,
     choice_option,
     headed,
@@ -24,8 +25,11 @@ from hookline.cli.options import (
     spool_option,
     state_option,
 )
+from hookline.model import EnvRef, FileRef, SecretRef
 from hookline.observe.log import Level, Log
 from hookline.relay.relay import RelaySettings
+from hookline.relay.routing import Defaults
+from hookline.settings import SECRET_PREFIX
 from hookline.wiring import RelayOptions
 
 
@@ -45,6 +49,16 @@ def _seconds(flag: str, default: str, help: str) -> Callable[[Decorated], Decora
     return click.option(flag, name, type=DURATION, default=default, help=help)
 
 
+def _secret_reference(text: str) -> SecretRef:
+    """``env:NAME`` or ``file:PATH``. No error contains the text, because it may be the secret itself."""
+    kind, _, name = text.partition(":")
+    if kind == "env" and name.startswith(SECRET_PREFIX):
+        return EnvRef(name)
+    if kind == "file" and name:
+        return FileRef(name)
+    raise ValueError(f"not a reference of a secret (write env:{SECRET_PREFIX}NAME, or file:PATH below --secrets-dir)")
+
+
 def _directories(context: click.Context, option: click.Parameter, given: Sequence[str]) -> tuple[Path, ...]:
     """Refuses an empty name: it would be the working directory, which is ``/`` for many services."""
     if not all(name.strip() for name in given):
@@ -52,9 +66,7 @@ def _directories(context: click.Context, option: click.Parameter, given: Sequenc
     return tuple(map(Path, given))
 
 
-_settings_options = bundle(
-    "settings",
-    RelaySettings,
+_input_options = (
     headed(
         "Input",
         line_format_option,
@@ -71,11 +83,19 @@ _settings_options = bundle(
             help="Follow links in watched directories and patterns that end below this directory, such as "
             "/var/log/pods (repeatable).",
         ),
+        click.option(
+            "--name",
+            default="",
+            help="The name of this relay's files on a shared spool. Of several relays with a name, one reads; the "
+            "others are standby.",
+        ),
         click.option("--drain", is_flag=True, help="Read no input; deliver the backlog of the spool."),
         click.option(
             "--dry-run", is_flag=True, help="Show the routing result of each event; send nothing and store nothing."
         ),
     ),
+)
+_spool_limits = (
     headed(
         "Limits of the spool",
         _seconds("--dedupe-window", "24h", "How long the id of a delivered event identifies duplicates."),
@@ -95,25 +115,24 @@ _settings_options = bundle(
             help="Pause reading while this many deliveries are pending.",
         ),
     ),
-    headed(
-        "End of a run",
-        _seconds("--max-wait", "10m", "How long to wait for retries after the end of the input."),
-        _seconds("--grace", "20s", "How long to wait for attempts in flight when stopped."),
-    ),
 )
-relay_options = bundle(
-    "options",
-    RelayOptions,
-    click.argument("sources", nargs=-1, metavar="[FILE…|-]", shell_complete=complete_files),
-    headed(
-        "State and spool",
-        state_option,
-        spool_option,
-        click.option("--allow-empty", is_flag=True, help="Run even if no webhook is applied."),
-    ),
-    _settings_options,
-    headed("Secrets", secrets_options),
-    headed("Network", network_options),
+_max_wait = _seconds("--max-wait", "10m", "How long to wait for retries after the end of the input.")
+_grace = _seconds("--grace", "20s", "How long to wait for attempts in flight when stopped.")
+_stores = headed(
+    "State and spool",
+    state_option,
+    spool_option,
+    click.option("--allow-empty", is_flag=True, help="Run even if no webhook is applied."),
+)
+_source_credentials = click.option(
+    "--source-credentials",
+    type=ParsedParameter("reference", _secret_reference),
+    metavar="env:NAME|file:PATH",
+    help="The secret that identifies the relay to a distributed log: a variable that begins with "
+    "HOOKLINE_SECRET_, or a file below --secrets-dir.",
+)
+_network = headed("Network", network_options)
+_output = (
     headed(
         "Monitoring and output",
         click.option(
@@ -152,4 +171,28 @@ relay_options = bundle(
             ),
         ),
     ),
+)
+relay_options = bundle(
+    "options",
+    RelayOptions,
+    click.argument("sources", nargs=-1, metavar="[FILE…|-]", shell_complete=complete_files),
+    _stores,
+    bundle("settings", RelaySettings, *_input_options, *_spool_limits, headed("End of a run", _max_wait, _grace)),
+    headed("Secrets", secrets_options, _source_credentials),
+    _network,
+    *_output,
+)
+deliver_options = bundle(
+    "options",
+    partial(RelayOptions, sources=(), follow=True, delivers_only=True),
+    _stores,
+    bundle(
+        "settings",
+        partial(RelaySettings, defaults=Defaults(), until_stopped=True),
+        *_spool_limits,
+        headed("End of a run", _grace),
+    ),
+    headed("Secrets", secrets_options),
+    _network,
+    *_output,
 )

@@ -17,6 +17,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from hookline.observe.snapshot import LatencyStatus, StatusSnapshot, WebhookStatus
+from hookline.observe.spool_owners import share_of
 from hookline.observe.status import waiting_by_reason
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
@@ -109,6 +110,7 @@ class Labels:
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 MAX_REASON_LABELS: Final = 60
 MAX_SOURCE_LABELS: Final = 100
+MAX_PROCESS_LABELS: Final = 100
 PHASES: Final = ("closed", "open", "half_open", "gone")
 
 
@@ -121,6 +123,7 @@ class Metrics:
         self._deaths = Labels(MAX_REASON_LABELS)
         self._waiting_reasons = Labels(MAX_REASON_LABELS)
         self._sources = Labels(MAX_SOURCE_LABELS)
+        self._processes = Labels(MAX_PROCESS_LABELS)
 
     def page(self, report: StatusSnapshot, accept: str) -> tuple[str, bytes]:
         """Returns the content type and the text. `accept` is the request's header, empty if absent."""
@@ -132,6 +135,7 @@ class Metrics:
         self._deaths.admit(report.counts.dead)
         self._waiting_reasons.admit(waiting_by_reason(report))
         self._sources.admit(lag.name for lag in report.relay.lags)
+        self._processes.admit(one.label for one in report.processes.processes)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Page(self._families(report)))
         ProcessCollector(registry=registry)
@@ -143,17 +147,21 @@ class Metrics:
         own = (self._account_metrics, self._webhook_metrics, self._attempt_metrics, self._source_metrics)
         for metrics in (*own, spool_metrics, relay_metrics):
             yield from metrics(report)
+        if report.processes.shared:
+            yield from self._process_metrics(report)
 
     def _account_metrics(self, report: StatusSnapshot) -> Iterator[Metric]:
         tally, skips = report.spool.tally, _skipped(report)
-        settled = sum(tally.get(what, 0) for what in ("delivered", "rejected", "dead", "duplicates"))
+        came = sum(tally.get(what, 0) for what in ("read", "replayed", "moved_in"))
+        left = sum(tally.get(what, 0) for what in ("delivered", "rejected", "dead", "duplicates", "moved_out"))
         for what, text in _ACCOUNT.items():
             yield counter(what, text, tally.get(what, 0))
         skipped = self._folded(self._skips, skips)
         yield counter("skipped", "Skipped events, by reason.", by_name(skipped), "reason")
         yield gauge(
-            "unsettled", "Events read or replayed and not yet settled; always the sum of hookline_pending.",
-            tally.get("read", 0) + tally.get("replayed", 0) - settled - sum(skips.values()),
+            "unsettled",
+            "Events read, replayed or moved in, not yet settled or moved out; always the sum of hookline_pending.",
+            came - left - sum(skips.values()),
         )  # fmt: skip
 
     def _webhook_metrics(self, report: StatusSnapshot) -> Iterator[Metric]:
@@ -213,14 +221,42 @@ class Metrics:
     def _source_metrics(self, report: StatusSnapshot) -> Iterator[Metric]:
         lags = [(self._sources.of(lag.name) or OTHER_LABEL, lag) for lag in report.relay.lags]
         behind: Counter[str] = Counter()
+        messages: Counter[str] = Counter()
         seconds: dict[str, float] = {}
         for label, lag in lags:
             if lag.behind is not None:
                 behind[label] += lag.behind
+            if lag.behind_messages is not None:
+                messages[label] += lag.behind_messages
             seconds[label] = max(seconds.get(label, 0.0), lag.seconds)
         yield gauge("source_lag_bytes", "Bytes of a source that are not read yet.", by_name(behind), "source")
+        yield gauge("source_lag_messages", "Messages of a distributed log that are not read yet.", by_name(messages),
+                     "source")  # fmt: skip
         yield gauge("source_lag_seconds", "Time during which no line was read although the source has more.",
                      by_name(seconds), "source")  # fmt: skip
+
+    def _process_metrics(self, report: StatusSnapshot) -> Iterator[Metric]:
+        """The metrics of a shared spool, the same on the page of each process."""
+        processes = report.processes.processes
+        alive = Counter(one.kind for one in processes if not one.gone)
+        kinds = {kind: alive[kind] for kind in ("relay", "deliver")}
+        yield gauge("processes", "Processes whose lease lasts, by kind.", by_name(kinds), "kind")
+        yield gauge("slots", "Slots of the spool.", report.processes.slots)
+        yield gauge("slots_unowned", "Slots that no process owns.", len(report.processes.unowned))
+        owned, pending, left = Counter[str](), Counter[str](), dict[str, float]()
+        oldest: dict[str, float] = {}
+        for one in processes:
+            label, share = self._processes.of(one.label) or OTHER_LABEL, share_of(report.spool, one.slots)
+            owned[label] += len(one.slots)
+            pending[label] += share.pending
+            oldest[label] = max(oldest.get(label, 0.0), share.oldest or 0.0)
+            left[label] = min(left.get(label, float("inf")), max(0.0, one.lease_seconds or 0.0))
+        yield gauge("process_slots", "Slots that a process owns.", by_name(owned), "process")
+        yield gauge("process_pending", "Pending deliveries of a process's slots.", by_name(pending), "process")
+        yield gauge("process_oldest_undelivered_age_seconds", "Age of the oldest of these; 0 if there is none.",
+                    by_name(oldest), "process")  # fmt: skip
+        yield gauge("process_lease_seconds", "The rest of a process's lease; 0 when it is over.",
+                    by_name(left), "process")  # fmt: skip
 
     def _summed(self, name: str, text: str, values: Iterable[tuple[str, float]]) -> Metric:
         summed: Counter[str] = Counter()
@@ -252,6 +288,8 @@ _ACCOUNT: Final = {
     "dead": "Deliveries that became dead letters.",
     "rejected": "Lines or events that were rejected.",
     "duplicates": "Events whose delivery was already known.",
+    "moved_in": "Pending deliveries that `spool move` brought from another spool.",
+    "moved_out": "Pending deliveries that `spool move` took to another spool.",
 }
 
 

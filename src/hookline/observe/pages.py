@@ -73,4 +73,4 @@ class MonitoringPages:
 
 
 def _status_json(report: StatusSnapshot) -> bytes:
-    return json.dumps(status_document(report.spool, report.relay)).encode() + b"\n"
+    return json.dumps(status_document(report.spool, report.relay, processes=report.processes)).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""Frozen values that describe a spool and its relay. Other modules of this folder render them.
+"""Frozen values that describe a spool and the processes that use it. Other modules of this folder render them.
 
 Webhooks are named by their address as text. Times are Unix seconds, durations and ages are seconds, sizes are bytes.
 A value of None does not apply at the moment, for example because nothing is pending, paused or due.
@@ -19,6 +19,7 @@ class WebhookStatus(msgspec.Struct, frozen=True, kw_only=True):
         paused: The time at which an operator paused the webhook.
         gone_reason: The reason why the endpoint is gone, for example ``http 410``.
         not_before: The time before which no attempt is made, requested by the endpoint.
+        slot: The slot of the webhook in a shared spool; None in another one.
     """
 
     webhook: str
@@ -29,15 +30,27 @@ class WebhookStatus(msgspec.Struct, frozen=True, kw_only=True):
     paused: float | None = None
     gone_reason: str | None = None
     not_before: float | None = None
+    slot: int | None = None
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The position up to which a source is acknowledged: `line` lines, `offset` bytes, last at the time `at`."""
+    """The position up to which a source is acknowledged: `line` lines, `offset` bytes, last at the time `at`.
+
+    `reader` is the `--name` of the relays that read the source from a shared spool, otherwise empty.
+    """
 
     name: str
     line: int
     offset: int
     at: float
+    reader: str = ""
+
+
+class CrashStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A work (`source NAME`, `replayed lines` or `slot N`) that has made no progress in its latest `starts`."""
+
+    work: str
+    starts: int
 
 
 class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +62,7 @@ class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
         lines: The number of rejected lines in the dead letters.
         records: The number of records of settled deliveries; `oldest_record` is the age of the oldest.
         sizes: By part: ``database``, ``log``, ``reserve``.
+        crashes: The works that were started, and have made no progress since, by name.
     """
 
     at: float
@@ -59,6 +73,7 @@ class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
     records: int = 0
     oldest_record: float | None = None
     sizes: Mapping[str, int] = {}
+    crashes: Sequence[CrashStatus] = ()
 
     @property
     def dead(self) -> int:
@@ -100,6 +115,7 @@ class LagStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         behind: The number of bytes not read yet; None if it is unknown, as for a pipe.
+        behind_messages: The same in messages, for a distributed log.
         seconds: The time since the position last changed; 0 while nothing is left to read.
     """
 
@@ -108,6 +124,7 @@ class LagStatus(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     behind: int | None
     seconds: float
+    behind_messages: int | None = None
 
 
 class RelayStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +171,64 @@ class RelayStatus(msgspec.Struct, frozen=True, kw_only=True):
     lags: Sequence[LagStatus] = ()
 
 
+class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that uses a spool, and the status that it published last, if any.
+
+    Attributes:
+        holder: The text in the lock of a spool with one owner. The attributes below are those of a shared spool.
+        kind: ``relay`` or ``deliver``.
+        name: Its `--name`, or empty.
+        host, pid, started: The machine, the id of the process there, and the time of its start.
+        lease_seconds: The rest of its lease. From 0 down, the lease is over: the process is gone.
+        slots: The slots that it owns, in order.
+        reads: Whether it reads the file sources of its name. Another process of the same name stands by.
+    """
+
+    holder: str = ""
+    kind: str = "relay"
+    name: str = ""
+    host: str = ""
+    pid: int = 0
+    started: float = 0.0
+    lease_seconds: float | None = None
+    slots: Sequence[int] = ()
+    reads: bool = False
+    status: RelayStatus | None = None
+
+    @property
+    def label(self) -> str:
+        """The short name of a process of a shared spool: ``host/pid``."""
+        return f"{self.host}/{self.pid}"
+
+    @property
+    def gone(self) -> bool:
+        return self.lease_seconds is not None and self.lease_seconds <= 0
+
+
+class SpoolProcesses(msgspec.Struct, frozen=True, kw_only=True):
+    """The processes that use a spool now.
+
+    Attributes:
+        slots: The number of slots of a shared spool; 0 for a spool with one owner.
+        unowned: The slots that no process owns. Those of a process that is gone are not among them.
+    """
+
+    processes: Sequence[ProcessStatus] = ()
+    slots: int = 0
+    unowned: Sequence[int] = ()
+
+    @property
+    def shared(self) -> bool:
+        return self.slots > 0
+
+    @property
+    def relay(self) -> tuple[str | None, RelayStatus | None]:
+        """The holder and the status of the one process of a spool that is not shared."""
+        if self.shared or not self.processes:
+            return None, None
+        return self.processes[0].holder, self.processes[0].status
+
+
 class LatencyStatus(msgspec.Struct, frozen=True):
     """A histogram: the count of each bucket, the last one without an upper bound, and the sum in seconds."""
 
@@ -178,6 +253,9 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The status of one relay and its spool. `processes` are those of a shared spool, otherwise none."""
+
     spool: SpoolStatus
     relay: RelayStatus
     counts: Counts
+    processes: SpoolProcesses = SpoolProcesses()

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from enum import Enum, auto
 from typing import Any, Final
 
 import msgspec
 
+from hookline.errors import HooklineError
 from hookline.observe.log import Log
 from hookline.relay.clock import monotonic_microseconds
 from hookline.relay.ingest.ingester import IngestResult
 from hookline.relay.routing import Defaults
 from hookline.relay.service_manager import READY, STOPPING, reloading
+from hookline.relay.slots.ownership import Ownership
 from hookline.relay.spool.spool import Retention
 from hookline.relay.status_collector import RelayParts, StatusCollector
 from hookline.relay.summary import InputEnd
@@ -35,7 +38,8 @@ class Ending(Enum):
 
 
 class RelaySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of a run. `max_pending` limits pending deliveries, `max_records` the records of settled ones."""
+    """The settings of a run. `max_pending` limits pending deliveries, `max_records` the records of settled ones.
+    `until_stopped`: the run goes on after the end of its input."""
 
     format: str = "auto"
     defaults: Defaults
@@ -45,6 +49,7 @@ class RelaySettings(msgspec.Struct, frozen=True, kw_only=True):
     max_wait_seconds: float = 600.0
     grace_seconds: float = 20.0
     max_pending: int = 1_000_000
+    until_stopped: bool = False
 
     @property
     def retention(self) -> Retention:
@@ -80,6 +85,7 @@ class Relay:
         log: Log,
         notify: Callable[[str], None],
         on_progress: Callable[[Progress], None] | None = None,
+        ownership: Ownership | None = None,
     ) -> None:
         """Create a relay that has not started.
 
@@ -90,7 +96,9 @@ class Relay:
             log: Receives the lines about signals.
             notify: Sends a state to the service manager.
             on_progress: Called several times per second, if given.
+            ownership: The endpoints that this process owns on a shared spool. None: it owns all.
         """
+        self._ownership = ownership
         self._settings = settings
         self._parts = parts
         self._thread = parts.thread
@@ -102,6 +110,18 @@ class Relay:
         self._reload_now = asyncio.Event()
         self._draining = False
 
+    @asynccontextmanager
+    async def lease_kept(self) -> AsyncIterator[None]:
+        """Renew the lease on a shared spool, also while the relay stops and its last attempts end."""
+        if self._ownership is None:
+            yield
+            return
+        self._ownership.start()
+        try:
+            yield
+        finally:
+            await self._ownership.close()
+
     async def run(self) -> Ending:
         """Run to the end.
 
@@ -109,13 +129,26 @@ class Relay:
             SpoolUnusable: The spool is damaged.
             HooklineError: A source or the state cannot be read.
         """
+        try:
+            ending = await self._run()
+        except (HooklineError, OSError):  # no line and no delivery raises these
+            await self._parts.crash_guard.end()
+            raise
+        await self._parts.crash_guard.end()
+        return ending
+
+    async def _run(self) -> Ending:
+        if self._ownership is None:  # otherwise, when it takes slots over
+            await self._parts.delivery_guard.count_starts()
         await self._parts.state_watcher.read()
         self._status_collector.ready()
         self._notify(READY)
         stopped = asyncio.create_task(self._stop_requested.wait())
         reading = asyncio.create_task(self._parts.ingester.run())
         main = asyncio.create_task(self._drain_after(reading))
-        works = (self._parts.dispatcher.run(), self._watch(), self._report_progress(), self._status_collector.run())
+        works = [self._deliver(), self._watch(), self._report_progress(), self._status_collector.run()]
+        if self._ownership is not None:
+            works.append(self._ownership.run())
         background = [asyncio.create_task(work) for work in works]
         try:
             await asyncio.wait([stopped, main, *background], return_when=asyncio.FIRST_COMPLETED)
@@ -128,6 +161,11 @@ class Relay:
             self._status_collector.stopping()
             self._notify(STOPPING)
             await self._end([stopped, reading, main, *background])
+
+    async def _deliver(self) -> None:
+        if await self._parts.delivery_guard.wait():
+            await self._parts.dispatcher.run()
+        await asyncio.Event().wait()
 
     async def _finish_reading(self, reading: asyncio.Task[IngestResult], background: list[asyncio.Task[Any]]) -> None:
         """Store the lines that were already read, because lines from a pipe exist nowhere else."""
@@ -155,10 +193,15 @@ class Relay:
 
     async def _drain(self) -> Ending:
         """Wait until only disabled and paused webhooks have pending deliveries, at most for `max_wait_seconds`."""
+        if self._settings.until_stopped:
+            await asyncio.Event().wait()
         self._draining = True
+        self._parts.dispatcher.expect_end()
         round_ended = self._parts.dispatcher.round_ended
         try:
             async with asyncio.timeout(self._settings.max_wait_seconds):
+                if self._ownership is not None:  # a short input can end before that
+                    await self._ownership.shared_out()
                 while True:
                     round_ended.clear()  # before the check, so that a round that ends during it counts
                     if self._parts.dispatcher.idle():
@@ -217,6 +260,7 @@ class Relay:
         if self._stop_requested.is_set():
             os._exit(128 + number)
         self._stop_requested.set()
+        self._parts.crash_guard.end_waits()
         self._log.info("stopping", signal=number.name, grace=self._settings.grace_seconds)
 
     def _on_reload_signal(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from hookline.errors import StateUnusable
+from hookline.errors import HooklineError, SpoolUnusable, StateUnusable
 from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
@@ -20,7 +20,15 @@ from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.state.store import Snapshot, StateStore, Stored
 
-LaneFactory = Callable[[Stored, EndpointState], Lane]
+# Creates the lane of an applied webhook, given the state of its endpoint and the epoch of its owner.
+LaneFactory = Callable[[Stored, EndpointState, int], Lane]
+# The epoch in which this process owns the endpoint of a webhook; None: another process owns it.
+OwnerEpoch = Callable[[Address], int | None]
+
+
+def sole_owner(_: Address) -> int:
+    """The epoch of every endpoint, if one process owns the whole spool."""
+    return 0
 
 
 class StateWatcher:
@@ -39,6 +47,7 @@ class StateWatcher:
         context: IngestContext,
         clock: RelayClock,
         log: Log,
+        owner_epoch: OwnerEpoch = sole_owner,
     ) -> None:
         """Create a watcher that has read nothing yet.
 
@@ -46,10 +55,11 @@ class StateWatcher:
             store: The state.
             dispatcher: Receives the lanes.
             thread: Runs calls on the spool.
-            make_lane: Creates the lane of an applied webhook, given the state of its endpoint in the spool.
+            make_lane: See LaneFactory.
             context: The context for ingest; its routes are replaced.
             clock: The relay's clock.
             log: Receives a line for each change of the state.
+            owner_epoch: See OwnerEpoch. Without an epoch, the webhook has no lane.
         """
         self.context = context
         self.unreadable: str | None = None
@@ -62,7 +72,10 @@ class StateWatcher:
         self._log = log
         self._version: tuple[str | None, int] = (None, 0)
         self._lineage: str | None = None
-        self._configurations: dict[Address, str] = {}
+        self._owner_epoch = owner_epoch
+        self._webhooks: Mapping[Address, Stored] = {}
+        self._configurations: dict[Address, tuple[str, int]] = {}  # of the lanes: the hash, and the owner's epoch
+        self._configuring = asyncio.Lock()
         self._handovers: dict[Address, Handover] = {}
 
     @property
@@ -73,14 +86,16 @@ class StateWatcher:
     @property
     def organizations(self) -> Iterable[str]:
         """The organizations of all applied webhooks."""
-        return dict.fromkeys(address.organization for address in self._configurations)
+        return dict.fromkeys(address.organization for address in self._webhooks)
 
     async def refresh(self) -> None:
         """Read the state again if its version changed. If it cannot be read, nothing changes until the next call."""
         try:
             if await asyncio.to_thread(self._store.version) != self._version:
                 await self.read()
-        except StateUnusable as error:
+        except SpoolUnusable:
+            raise
+        except HooklineError as error:
             if self.unreadable is None:
                 self._log.warning("state cannot be read, the relay continues with the last one", reason=error.message)
             self.unreadable = error.message
@@ -121,48 +136,70 @@ class StateWatcher:
         log("state read", serial=snapshot.serial, webhooks=len(snapshot.webhooks))
 
     async def _configure(self, snapshot: Snapshot) -> None:
-        changed = {
-            address: stored
-            for address, stored in snapshot.webhooks.items()
-            if self._configurations.get(address) != stored.hash
+        async with self._configuring:
+            self._webhooks = snapshot.webhooks
+            await self._change_lanes()
+        await self._dead_letter_deleted()
+
+    async def owners_changed(self) -> None:
+        """Add the lanes of the endpoints that this process owns now, and remove those of the others."""
+        async with self._configuring:
+            await self._change_lanes()
+
+    def abandon_lanes(self) -> None:
+        """Remove all lanes at once: this process owns no endpoint any more. `owners_changed` adds them again."""
+        self._dispatcher.abandon(list(self._configurations))
+        self._configurations.clear()
+        self._handovers.clear()
+
+    async def _change_lanes(self) -> None:
+        wanted = {
+            address: (stored.hash, epoch)
+            for address, stored in self._webhooks.items()
+            if (epoch := self._owner_epoch(address)) is not None
         }
-        deleted = [address for address in self._configurations if address not in snapshot.webhooks]
+        changed = {address: epoch for address, (_, epoch) in wanted.items()
+                   if self._configurations.get(address) != wanted[address]}  # fmt: skip
+        removed = [address for address in self._configurations if address not in wanted]
         # All at the same time, so that an endpoint that hangs delays only its own successor.
-        await asyncio.gather(*(self._remove_lane(address) for address in (*deleted, *changed)))
-        for address in deleted:
-            del self._configurations[address]
+        await asyncio.gather(*(self._remove_lane(address) for address in (*removed, *changed)))
+        for address in removed:
+            self._configurations.pop(address, None)
             self._handovers.pop(address, None)
         if changed:
-            await self._add_lanes(changed)
-        await self._dead_letter_deleted()
+            await self._add_lanes({address: (self._webhooks[address], epoch) for address, epoch in changed.items()})
 
     async def _dead_letter_deleted(self) -> None:
         """Dead-letter the pending deliveries of webhooks that are not applied. Without a state none was deleted."""
         if self._lineage is not None:
             pending = await self._thread.run(self._spool.pending)
-            for address in sorted(pending - self._configurations.keys(), key=str):
+            for address in sorted(pending - self._webhooks.keys(), key=str):
                 self._dispatcher.dead_letter_pending(address, "webhook deleted")
 
     async def _remove_lane(self, address: Address) -> None:
         if (handover := await self._dispatcher.remove_lane(address)) is not None:
             self._handovers[address] = handover
-            self._log.info("webhook changed", webhook=str(address))
+            stored = self._webhooks.get(address)
+            before = self._configurations.get(address)  # None: the lane was abandoned in between
+            # Otherwise only its owner changes.
+            if before is not None and (stored is None or stored.hash != before[0]):
+                self._log.info("webhook changed", webhook=str(address))
 
-    async def _add_lanes(self, changed: Mapping[Address, Stored]) -> None:
+    async def _add_lanes(self, changed: Mapping[Address, tuple[Stored, int]]) -> None:
         states = await self._thread.run(self._spool.endpoint_states)
-        for address, stored in changed.items():
+        for address, (stored, _) in changed.items():
             disabled = not stored.webhook.enabled
             if states.get(address, EndpointState()).disabled is not disabled:
                 await self._thread.retry_while_stalled(
                     "configuring", self._spool.set_disabled, address, disabled=disabled, now=self._clock.now()
                 )
         dues = await self._thread.run(self._spool.next_dues, changed.keys())
-        for address, stored in changed.items():
+        for address, (stored, epoch) in changed.items():
             state = states.get(address, EndpointState())
             handover = self._handovers.pop(address, None)
             restored = state if handover is None else handover.restored(state, stored.webhook, stored.hash)
-            self._configurations[address] = stored.hash
-            lane = self._make_lane(stored, restored)
+            self._configurations[address] = stored.hash, epoch
+            lane = self._make_lane(stored, restored, epoch)
             if handover is not None:
                 handover.start(lane)
             self._dispatcher.add_lane(lane, state, dues.get(address))

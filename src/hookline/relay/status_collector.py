@@ -16,7 +16,14 @@ from typing import Final
 from msgspec.structs import replace
 
 from hookline.errors import HooklineError
-from hookline.observe.snapshot import LagStatus, LaneStatus, RelayStatus, SpoolStatus, StatusSnapshot
+from hookline.observe.snapshot import (
+    LagStatus,
+    LaneStatus,
+    RelayStatus,
+    SpoolProcesses,
+    SpoolStatus,
+    StatusSnapshot,
+)
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
@@ -24,7 +31,9 @@ from hookline.relay.delivery.lane import Lane
 from hookline.relay.http.limits.connection_budget import ConnectionBudget
 from hookline.relay.ingest.ingester import Ingester
 from hookline.relay.service_manager import status_message
+from hookline.relay.slots.delivery_guard import DeliveryGuard
 from hookline.relay.sources.source import SourceLag
+from hookline.relay.spool.crash_guard import CrashGuard
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.state_watcher import StateWatcher
@@ -39,6 +48,10 @@ NO_PROGRESS_SECONDS: Final = 30.0
 # The largest part of one core that publishing the status may take, and that counting in the spool may take.
 _PUBLISH_SHARE: Final = 0.02
 _STATS_SHARE: Final = 0.05
+# The longest pause between two reports, as a multiple of COLLECT_SECONDS. With a shared spool, a report waits for the
+# server, which costs no time of a core.
+_MAX_PAUSE: Final = 10
+_MAX_SHARED_PAUSE: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +62,8 @@ class RelayParts:
     dispatcher: Dispatcher
     ingester: Ingester
     state_watcher: StateWatcher
+    crash_guard: CrashGuard
+    delivery_guard: DeliveryGuard
     connections: ConnectionBudget
     clock: RelayClock
 
@@ -88,11 +103,13 @@ class StatusCollector:
             log_lines_lost: Returns the number of log lines that could not be written.
         """
         self._statistics = store.statistics()
+        self._shared = store.shared
         self._publisher = store.status_publisher()
         self._thread = parts.thread
         self._dispatcher = parts.dispatcher
         self._ingester = parts.ingester
         self._state_watcher = parts.state_watcher
+        self._crash_guard = parts.crash_guard
         self._connections = parts.connections
         self._clock = parts.clock
         self._info = info
@@ -107,6 +124,7 @@ class StatusCollector:
         self._lag_statuses: list[LagStatus] = []
         self._stats_lock = asyncio.Lock()
         self._stats: SpoolStatus | None = None
+        self._processes = SpoolProcesses()
         self._next_stats = 0.0
         self._probe: asyncio.Task[None] | None = None
 
@@ -125,7 +143,7 @@ class StatusCollector:
 
         Raises SpoolUnusable if the spool is damaged.
         """
-        next_status = 0.0
+        next_status, pause = 0.0, _MAX_SHARED_PAUSE if self._shared else _MAX_PAUSE
         published: RelayStatus | None = None
         while True:
             started = self._clock.elapsed()
@@ -139,15 +157,17 @@ class StatusCollector:
                 next_status = started + STATUS_SECONDS
                 self._notify(status_message(tally["pending"], await self.oldest(), self.unready()))
             cost = self._clock.elapsed() - started
-            await asyncio.sleep(max(COLLECT_SECONDS, min(cost / _PUBLISH_SHARE, 10 * COLLECT_SECONDS)))
+            await asyncio.sleep(max(COLLECT_SECONDS, min(cost / _PUBLISH_SHARE, pause * COLLECT_SECONDS)))
 
     def unready(self) -> str | None:
         """Why the relay is not ready, or None.
 
-        It starts or stops, makes no progress, cannot write the spool, or cannot read the state.
+        It starts or stops, waits after crashes, makes no progress, cannot write the spool, or cannot read the state.
         """
         if self._phase is not None:
             return self._phase
+        if self._crash_guard.waiting is not None:
+            return self._crash_guard.waiting
         if self._thread.stalled is not None:
             return self._thread.stalled
         if self._connections.without_descriptor:
@@ -177,6 +197,8 @@ class StatusCollector:
             started = self._clock.elapsed()
             if self._stats is None or started >= self._next_stats:
                 self._stats = await asyncio.to_thread(self._statistics.spool_status, now=self._clock.now())
+                if self._shared:
+                    self._processes = await asyncio.to_thread(self._statistics.processes)
                 cost = self._clock.elapsed() - started
                 rest = max(STATS_SECONDS, min(cost / _STATS_SHARE, MAX_STATS_SECONDS))
                 self._next_stats = started + cost + rest
@@ -184,7 +206,10 @@ class StatusCollector:
 
     async def report(self) -> StatusSnapshot:
         """The whole status. Raises SpoolUnusable."""
-        return StatusSnapshot(spool=await self.spool(), relay=self.relay(), counts=self._counters.snapshot())
+        spool = await self.spool()
+        return StatusSnapshot(
+            spool=spool, relay=self.relay(), counts=self._counters.snapshot(), processes=self._processes
+        )
 
     def relay(self) -> RelayStatus:
         """The status of the values in memory."""
@@ -229,7 +254,7 @@ class StatusCollector:
 
     def _update_lags(self, lags: Sequence[SourceLag]) -> None:
         """Without unread bytes, the statuses are the same until the source returns another list."""
-        if lags is self._lags and not any(one.behind for one in self._lag_statuses):
+        if lags is self._lags and not any(one.behind or one.behind_messages for one in self._lag_statuses):
             return
         now = self._clock.elapsed()
         self._lags, self._lag_statuses = lags, [self._lag(one, now) for one in lags]
@@ -239,10 +264,13 @@ class StatusCollector:
         """The lag of one source. `seconds` counts from the first call that found it without progress."""
         line, offset = lag.position.line, lag.position.offset
         seen = self._moved.get(lag.source)
-        if seen is None or seen[:2] != (line, offset) or lag.unread_bytes == 0:
+        has_more = bool(lag.unread_bytes or lag.unread_messages)
+        is_known = lag.unread_bytes is not None or lag.unread_messages is not None
+        if seen is None or seen[:2] != (line, offset) or (is_known and not has_more):
             seen = self._moved[lag.source] = (line, offset, now)
         return LagStatus(name=lag.source, line=line, offset=offset, behind=lag.unread_bytes,
-                        seconds=max(0.0, now - seen[2]) if lag.unread_bytes else 0.0)  # fmt: skip
+                        behind_messages=lag.unread_messages,
+                        seconds=max(0.0, now - seen[2]) if has_more else 0.0)  # fmt: skip
 
 
 def _lane(lane: Lane) -> LaneStatus:

@@ -24,7 +24,8 @@ class InputEnd(msgspec.Struct, frozen=True):
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of a run: `read + carried = delivered + skipped + rejected + dead + pending + duplicates`, always.
 
-    `carried` counts deliveries that were pending before the run or were replayed during it, `attempts` requests.
+    `carried` counts deliveries that were pending before the run, or were replayed or moved here during it, `attempts`
+    requests.
     """
 
     read: int
@@ -98,7 +99,7 @@ def summarize(
     reasons = sorted(name for name in after if name.startswith("skipped:"))
     return Summary(
         read=more("read"),
-        carried=before["pending"] + more("replayed"),
+        carried=before["pending"] + more("replayed") + more("moved_in"),
         delivered=more("delivered"),
         skipped={name.removeprefix("skipped:"): more(name) for name in reasons if more(name)},
         rejected=more("rejected"),

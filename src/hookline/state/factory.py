@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from hookline.errors import StateUnusable, WrongUse
-from hookline.state.postgres_errors import POSTGRES_SCHEMES, parse_postgres
+from hookline.state.postgres_address import POSTGRES_SCHEMES, parse_postgres
 from hookline.state.sqlite_store import SqliteStore
 from hookline.state.store import StateStore
 from hookline.storage_location import address_scheme

@@ -26,7 +26,8 @@ from hookline.model import Address, Declared
 from hookline.state import postgres_errors as errors
 from hookline.state import postgres_sql as sql
 from hookline.state.history_chain import next_record
-from hookline.state.postgres_errors import LockHolder, PostgresAddress
+from hookline.state.postgres_address import LIBPQ_DEFAULTS, PostgresAddress, is_connection_lost
+from hookline.state.postgres_errors import LockHolder
 from hookline.state.rows import HistoryRow, history_row, read_history, read_webhooks
 from hookline.state.store import EMPTY, NONE_DECLARED, DocumentWrites, HistoryEntry, HistoryRecord, Snapshot
 from hookline.state.store_errors import earlier_build_error, newer_format_error, raise_if_stale
@@ -36,15 +37,6 @@ PostgresConnection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 # How long to try to reconnect after COMMIT got no answer. The restart of a server takes seconds.
 CONNECTION_PATIENCE = timedelta(seconds=15)
 _RECONNECT_PAUSE_SECONDS = 0.25
-
-# Options for libpq unless the address or libpq's own environment sets them. A silent server counts as lost after half
-# a minute; libpq's own default waits for hours.
-_LIBPQ_DEFAULTS = {
-    "connect_timeout": "10",
-    "keepalives_idle": "10",
-    "keepalives_interval": "5",
-    "tcp_user_timeout": "30000",
-}
 
 
 @dataclass(eq=False)
@@ -108,7 +100,7 @@ class PostgresStore:
             try:
                 connection.execute("COMMIT")
             except psycopg.Error as failed:
-                if not (connection.closed or errors.is_connection_lost(failed.sqlstate)):
+                if not (connection.closed or is_connection_lost(failed.sqlstate)):
                     raise
                 lost = failed
             else:
@@ -277,7 +269,7 @@ def _conninfo(address: PostgresAddress) -> str:
     environment = {option.keyword.decode() for option in pq.Conninfo.get_defaults() if option.val is not None}
     try:
         known = environment | conninfo_to_dict(address.conninfo).keys()
-        defaults = {key: value for key, value in _LIBPQ_DEFAULTS.items() if key not in known}
+        defaults = {key: value for key, value in LIBPQ_DEFAULTS.items() if key not in known}
         return make_conninfo(
             address.conninfo, **defaults, fallback_application_name="hookline", client_encoding="UTF8"
         )

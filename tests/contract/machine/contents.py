@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 
 from contract.machine.entry import RECORD, Entry, due_of
 from contract.machine.kept_line import KeptLine, LineKey
@@ -15,6 +16,16 @@ from hookline.relay.spool.admin import Backlog, TracedDelivery
 from hookline.relay.spool.spool import EndpointState, QueuedDelivery, State
 
 
+@dataclass
+class WorkModel:
+    """The note of a work."""
+
+    starts: int = 0
+    at: float = 0.0
+    in_hand: bytes | None = None
+    items: set[bytes] = field(default_factory=set)
+
+
 class SpoolContents:
     """The contents of a spool."""
 
@@ -24,6 +35,7 @@ class SpoolContents:
         self.webhooks: dict[Address, WebhookModel] = {}
         self.positions: list[Position] = []
         self.messages: dict[bytes, set[int]] = {}
+        self.works: dict[str, WorkModel] = {}
         self.counts: Counter[str] = Counter()
         self.last_place = 0
 

@@ -21,6 +21,7 @@ from contract.machine.steps import (
     MESSAGES,
     NUMBERS,
     POSITIONS,
+    PROGRESS,
     STEPS,
     WINDOWS,
     WITHOUT,
@@ -32,6 +33,7 @@ from hookline.model import Address
 from hookline.observe.snapshot import RelayStatus
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.source import Messages, Position
+from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.spool import (
     DequeueAnswer,
     DequeueRequest,
@@ -82,11 +84,17 @@ class IngestRules(Comparison):
 
     @relay_rule(step=STEPS)
     def publish(self, step: float) -> None:
-        """Each second a relay publishes its status, and looks for changes. A second relay is refused."""
+        """Each second a relay publishes its status, and looks for changes. A second relay is refused, or owns
+        nothing."""
         self.notice()
         assert not self.spool.changed_by_others()
-        with pytest.raises(SpoolUnusable):
-            self.store.open(since="now")
+        if self.store.shared:
+            second = spool_store(self.store.name).open(since="now")
+            assert set() == second.pending()
+            second.close()
+        else:
+            with pytest.raises(SpoolUnusable):
+                self.store.open(since="now")
         assert self.publisher is not None
         self.published = self.at(step)
         self.publisher.publish(RelayStatus(version="1", process=os.getpid(), started=START, at=self.now))
@@ -100,6 +108,7 @@ class IngestRules(Comparison):
         position=POSITIONS,
         window=WINDOWS,
         room=LIMITS,
+        progress_of=PROGRESS,
     )
     def enqueue(
         self,
@@ -110,6 +119,7 @@ class IngestRules(Comparison):
         window: float,
         *,
         room: int,
+        progress_of: str | None = None,
     ) -> None:
         """With the requests of lanes that have `room`."""
         self._enqueue(
@@ -117,6 +127,7 @@ class IngestRules(Comparison):
                 source="events", position=position, read=len(events) + len(lines) + 1,
                 deliveries=[NewDelivery(1 + n, event(number)) for n, number in enumerate(events)],
                 skipped={"campaign": 1}, rejected=[rejected(number) for number in lines],
+                progress_of=progress_of,
             ),
             step=step, window=window, limit=room,
         )  # fmt: skip

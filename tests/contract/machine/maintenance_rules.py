@@ -50,6 +50,7 @@ class MaintenanceRules(Comparison):
     def clean_up(self, step: float, keep: Retention, limit: int) -> None:
         """At most `limit` of each kind, the oldest first. Which webhooks' letters go first is left to the store."""
         model, horizon = self.model, self.at(step) - keep.seconds
+        model.works = {work: one for work, one in model.works.items() if one.at >= horizon}
         more = self.spool.clean_up(now=self.now, keep=keep, limit=limit)
         records = sorted(model.records(), key=_settled)
         over = max(sum(_settled(one) < horizon for one in records), len(records) - keep.records)

@@ -29,7 +29,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from contract.machine.contents import SpoolContents
+from contract.machine.contents import SpoolContents, WorkModel
 from contract.machine.entry import Entry
 from contract.machine.kept_line import KeptLine, LineKey, line_key
 from hookline.errors import WrongUse
@@ -67,6 +67,8 @@ class SpoolModel(SpoolContents):
             known = self.messages.get(given.stream, set())
             self.messages[given.stream] = {one for one in known | set(given.numbers) if one > given.floor}
         self.counts.update({f"skipped:{reason}": count for reason, count in batch.skipped.items()})
+        if batch.progress_of is not None:
+            self.works.pop(batch.progress_of, None)
         if batch.position is not None:
             self._move(msgspec.structs.replace(batch.position, at=now))
 
@@ -140,6 +142,24 @@ class SpoolModel(SpoolContents):
     def remove(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             del self.entries[entry.delivery.id]
+
+    # -- crash notes
+
+    def start_work(self, work: str, *, now: float) -> tuple[int, set[bytes]]:
+        """Returns the starts before this one, and the items."""
+        one = self.works.setdefault(work, WorkModel())
+        if one.in_hand is not None:
+            one.items.add(one.in_hand)
+        one.starts, one.at, one.in_hand = one.starts + 1, now, None
+        return one.starts - 1, set(one.items)
+
+    def forget_start(self, work: str) -> None:
+        if work in self.works:
+            self.works[work].starts = max(0, self.works[work].starts - 1)
+
+    def end_count(self, work: str) -> None:
+        if work in self.works:
+            self.works[work].starts = 0
 
     # -- operators
 

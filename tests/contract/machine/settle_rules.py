@@ -30,6 +30,8 @@ class SettleRules(IngestRules):
         now = self.at(step)
         pairs = [(one.entry, self._result(one, results[n])) for n, one in enumerate(group.values())]
         must, may = self.model.settle(pairs, now=now)
+        for _, one in pairs:
+            self.model.end_count(self.spool.work_of(one.address))
         for seq in group:
             self.taken.pop(seq, None)
         self.past = [*self.past, *group.values()][-6:]

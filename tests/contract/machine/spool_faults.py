@@ -11,6 +11,7 @@ from contract.memory_spool import RECORDS, MemorySpool
 from hookline.errors import MessagesKnown
 from hookline.model import Address
 from hookline.relay.sources.source import Position
+from hookline.relay.spool.crash_notes import CrashNote
 from hookline.relay.spool.spool import (
     DequeueRequest,
     Enqueued,
@@ -284,6 +285,38 @@ class ReturnsDeliveriesThatDidNotWait(MemorySpool):
         return freed + self._waiting([row for row in rows if row.seq not in {one.seq for one in freed}])
 
 
+# -- crash notes
+
+
+class CountsAStartOnce(MemorySpool):
+    def count_start(self, work: str, *, now: float) -> CrashNote:
+        note = super().count_start(work, now=now)
+        self._data.works[work].starts = 1
+        return note
+
+
+class KeepsTheCountAfterProgress(MemorySpool):
+    def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
+        starts = {work: one.starts for work, one in self._data.works.items()}
+        freed = super().settle(settlements, now=now)
+        for work, one in self._data.works.items():
+            one.starts = starts[work]
+        return freed
+
+
+class ForgetsTheItemInHand(MemorySpool):
+    def count_start(self, work: str, *, now: float) -> CrashNote:
+        if work in self._data.works:
+            self._data.works[work].in_hand = None
+        return super().count_start(work, now=now)
+
+
+class DropsItemsWithTheCount(MemorySpool):
+    def forget_starts(self) -> None:
+        for work in self._started:
+            self._data.works.pop(work, None)
+
+
 SPOOL_FAULTS: Final[tuple[type[MemorySpool], ...]] = (
     MovesPositionWithoutRows, LosesThePosition, KeepsThePositionOfAnOldName, MiscountsDuplicates,
     ForgetsMessages,
@@ -296,5 +329,6 @@ SPOOL_FAULTS: Final[tuple[type[MemorySpool], ...]] = (
     MakesOneRetryTooManyDue, ForgetsTheLastRelaysState, AgesWhileDisabled, RemovesTheNewestRecords,
     ExpiresAmongTheFirst, ExpiresHeldDeliveries, CleansUpTheFirstLines, CleansUpRecordsTwice,
     ReturnsDeliveriesThatDidNotWait, KeepsNoDeadLetters, MissesAnOperator, LosesTheUnsynced,
+    CountsAStartOnce, KeepsTheCountAfterProgress, ForgetsTheItemInHand, DropsItemsWithTheCount,
     ProbesWithADeliveryInFlight, ProbesOvertakeTheirMessage, ProbesWithTheOldestOnly,
 )  # fmt: skip

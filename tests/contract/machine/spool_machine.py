@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 
 from contract.machine.comparison import END_OF_TIME, EVENTS, UNORDERED, WEBHOOKS
+from contract.machine.crash_rules import CrashRules
 from contract.machine.maintenance_rules import MaintenanceRules
 from contract.machine.operator_rules import OperatorRules
 from contract.machine.settle_rules import SettleRules
@@ -16,7 +17,7 @@ from hookline.relay.spool.spool import DequeueRequest, State
 BACKLOG = 6  # pending deliveries from which on a drain is worth a step
 
 
-class SpoolMachine(SettleRules, MaintenanceRules, OperatorRules):
+class SpoolMachine(SettleRules, MaintenanceRules, CrashRules, OperatorRules):
     """All rules, and one that uses most ports together."""
 
     @initialize(events=st.lists(NUMBERS, min_size=6, max_size=EVENTS, unique=True), limit=LIMITS, results=RESULTS)

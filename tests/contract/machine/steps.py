@@ -12,6 +12,7 @@ from contract.machine.comparison import EVENTS, WEBHOOKS
 from contract.machine.model import SpoolModel
 from contract.spool_stores import DAY
 from hookline.relay.sources.source import Messages, Position
+from hookline.relay.spool.crash_notes import REPLAYED_LINES, source_work
 from hookline.relay.spool.spool import State
 
 STEPS: Final = st.sampled_from([0.0, 1.0, 1.0, 5.0, 30.0, -3.0, -40.0])
@@ -29,6 +30,8 @@ SOURCES: Final = (
     Position(name="other", device=1, inode=3, key=b"B", line=4, offset=40),
     Position(name="-", key=b"pipe", line=3),
 )
+SOURCE_WORKS: Final = (source_work("events"), REPLAYED_LINES)
+PROGRESS: Final = st.sampled_from([None, None, *SOURCE_WORKS])
 POSITIONS: Final = st.sampled_from([None, *SOURCES])
 # Some messages of one of two streams, and up to which number the stream forgets them.
 MESSAGES: Final = st.builds(

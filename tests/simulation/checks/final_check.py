@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hookline.relay.ingest.line_guard import line_identity
+from hookline.relay.spool.crash_notes import CRASHED
 from hookline.relay.spool.spool import State
 from simulation.checks.endpoint_history import NOTICE_SECONDS
 from simulation.checks.spool_view import SpoolView
@@ -32,12 +34,28 @@ class FinalCheck:
         tally = parts.invariants.spool.check_accounting(self._view)
         results = self._view.results()
         readable = [event for event in parts.events.values() if event.readable]
-        self._check_missing([event for event in readable if event.number not in results], tally)
+        crashed = self._crashed(readable)
+        missing = [event for event in readable if event.number not in results and event.number not in crashed]
+        self._check_missing(missing, tally)
         if parts.scenario.input is not Input.PIPE:
-            self._check_read_once(tally, len(parts.events), len(parts.events) - len(readable))
+            rejected = len(parts.events) - len(readable) + len(crashed)
+            self._check_read_once(tally, len(parts.events), rejected)
         for event in readable:
             if event.number in results:
                 self._check_result(event, *results[event.number])
+
+    def _crashed(self, readable: list[SimulatedEvent]) -> dict[int, None]:
+        """The events whose lines were rejected, because each of them was in hand at a crash."""
+        numbers = {event.text: event.number for event in readable}
+        crashed: dict[int, None] = {}
+        for line in self._view.crashed_lines():
+            if line_identity(line) not in self._parts.invariants.spool.lines_in_hand:
+                self._world.violate(
+                    "no dead letter without a reason", f"line {line.number} was not in hand at a crash"
+                )
+            if line.data in numbers:
+                crashed[numbers[line.data]] = None
+        return crashed
 
     def _check_missing(self, missing: list[SimulatedEvent], tally: dict[str, int]) -> None:
         """An event without a result was skipped, because its webhook did not exist at that time."""
@@ -79,6 +97,7 @@ class FinalCheck:
             or (reason == "webhook deleted" and self._was_deleted(event))
             or ("410" in reason and self._parts.endpoint_was_gone(event.address))
             or reason == "expired"
+            or (reason == CRASHED and event.in_hand)
             or reason.startswith(("http 400", "http 422", "refused as probe"))
         )
 

@@ -72,7 +72,9 @@ class Invariants:
             self.spool.note_durable(view)
             self.spool.check_present(view, "while the relay runs")
             self._lockout.run()
-            if not process.stopping:
+            if process.crash_guard is not None and process.crash_guard.waiting is not None:
+                self._histories.time_passed()
+            elif not process.stopping:
                 self._progress.check_progress(dispatcher, view)
 
     def check_image(self, how: str) -> None:
@@ -89,6 +91,7 @@ class Invariants:
         self.spool.check_accounting(view)
         self.spool.check_present(view, f"after the process was {how}")
         self.spool.check_repeats(view, how)
+        self.spool.note_in_hand(view)
         self.spool.note_durable(view)
         self._histories.process_ended(view)
         self.requests.process_ended()

@@ -33,6 +33,7 @@ class SpoolChecks:
         self._events = events
         self._disk = disk
         self._state = state
+        self.lines_in_hand: set[bytes] = set()
 
     def check_accounting(self, view: SpoolView) -> dict[str, int]:
         """The tally adds up, and its parts are the numbers of the rows. Returns the tally."""
@@ -61,6 +62,13 @@ class SpoolChecks:
                 event.dead_at = None  # not yet, or not any more after a power cut
             elif event.dead_at is None:
                 event.dead_at = self._world.now
+
+    def note_in_hand(self, view: SpoolView) -> None:
+        """Note the lines and the deliveries that were in hand at a crash, and so become dead letters."""
+        lines, deliveries = view.in_hand()
+        self.lines_in_hand.update(lines)
+        for number in deliveries:
+            self._events[number].in_hand = True
 
     def check_present(self, view: SpoolView, when: str) -> None:
         """Acknowledged means present: every delivery that was ever durable is in the spool."""

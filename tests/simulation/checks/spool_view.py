@@ -15,6 +15,7 @@ from typing import Final
 
 from hookline.model import Address
 from hookline.relay.delivery.lane import Lane
+from hookline.relay.delivery_record import Line
 from hookline.relay.spool.spool import State
 from hookline.relay.spool.sqlite.database import DATABASE_FILE
 from simulation.events import SimulatedEvent, number_of
@@ -78,6 +79,19 @@ class SpoolView:
             (json.dumps([event.request_id for event in events]),),
         )
         return {number_of(request_id): (sequence, state) for request_id, sequence, state in rows}
+
+    def in_hand(self) -> tuple[set[bytes], list[int]]:
+        """The lines that are in hand, and the pending deliveries."""
+        lines = self._connection.execute("SELECT in_hand FROM work WHERE in_hand IS NOT NULL AND name != 'slot 0'")
+        deliveries = self._connection.execute(
+            "SELECT request_id FROM work JOIN delivery ON id = in_hand WHERE name = 'slot 0' AND state = 0"
+        )
+        return {item for (item,) in lines}, [number_of(request_id) for (request_id,) in deliveries]
+
+    def crashed_lines(self) -> list[Line]:
+        """The lines that were rejected because they were in hand at a crash."""
+        rows = self._connection.execute("SELECT line, data FROM rejected WHERE reason = 'crashed' ORDER BY n")
+        return [Line(number, data, len(data)) for number, data in rows]
 
     def saved_waits(self) -> dict[Address, SavedWait]:
         """The waits that a restarted relay will find."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hookline.errors import SpoolUnusable
+from hookline.relay.spool.crash_guard import start_wait_seconds
 from simulation.disk import DiskFaults
 from simulation.parts import SimulationParts
 from simulation.relay_life import RelayLife
@@ -20,6 +21,7 @@ class Faults:
         self._world = parts.world
         self._disk = parts.disk
         self._relay = relay
+        self._crash_loop_begun = False
 
     # -- of the process
 
@@ -27,11 +29,25 @@ class Faults:
         """Kill the relay, now or at one of its next commits."""
         if self._relay.process is None:
             return
+        if self._parts.scenario.happenings.begins_crash_loop and not self._crash_loop_begun:
+            self._begin_crash_loop()
         if self._world.chance(0.5):
             self._disk.kill_at_commit = self._world.random.randint(1, 6)
             return
         self._world.note("kill -9")
         self._relay.crash(self._disk.image(), how="killed")
+
+    def _begin_crash_loop(self) -> None:
+        """Let the next processes crash before they make progress, and others while they take one item in hand after
+        the other."""
+        random = self._world.random
+        self._crash_loop_begun = True
+        soon = [random.choice((0.003, 0.01, 0.03)) for _ in range(random.randint(3, 4))]
+        careful = [
+            random.choice((0.0, start_wait_seconds(len(soon) + n))) + random.uniform(0.0, 0.2)
+            for n in range(random.randint(1, 4))
+        ]
+        self._relay.crash_after([*soon, *careful])
 
     def cut_power(self) -> None:
         """Cut the power. The disk loses a part of the data that was not synced."""
@@ -108,6 +124,7 @@ class Faults:
     def end(self) -> None:
         """From now on everything works."""
         self._disk.kill_at_commit = None
+        self._relay.crash_after([])
         self._disk.heal()
         self._parts.state.unreadable = False
         self._world.after(DISK_RECOVERY_SECONDS, self._disk.trust)

@@ -24,17 +24,26 @@ NOT_LIMITS = {
             "state.sqlite_schema.STATE_FORMAT",
         ),
         *("relay.formats.dead_letter_json.ENVELOPE_VERSION", "relay.spool.sqlite.schema.SPOOL_FORMAT"),
+        "relay.spool.postgres.spool_tables.SHARED_FORMAT",
         *("relay.spool.sqlite.schema.SPOOL_APPLICATION_ID", "relay.spool.sqlite.schema.EARLIER_SPOOL_APPLICATION_ID"),
         "relay.spool.sqlite.schema.EARLIER_SPOOL_FORMAT",
         *("state.sqlite_schema.STATE_APPLICATION_ID", "state.sqlite_schema.EARLIER_STATE_APPLICATION_ID"),
         "state.postgres_sql.POSTGRES_FORMAT",
+        "relay.spool.postgres.spool_connection._TRANSACTION_TIMEOUT_VERSION",
     },
     "a code of a protocol or provider": {
         *("receiver.faults.OUTAGE_STATUS", "receiver.responses.ACCEPTED", "relay.formats.bounce_classes._SPAM_BLOCK"),
         *("relay.formats.providers.sendgrid._EXPIRED", "relay.formats.bounce_classes._SUPPRESSED"),
+        *("relay.sources.kafka.kafka_address._DEFAULT_PORT", "relay.sources.kafka.kafka_consumer._NO_OFFSET"),
+        *(
+            f"relay.sources.nats.jetstream.{name}"
+            for name in ("CONSUMER_NOT_FOUND", "STREAM_NOT_FOUND", "UNAVAILABLE")
+        ),
+        *("relay.sources.nats.nats_target.DEFAULT_PORT", "relay.sources.nats.nats_credentials._USER_PREFIX"),
     },
     "a conversion of units, or the end of a range that a standard gives": {
         *("units.MAX_PORT", "units._DAY_MILLISECONDS", "units._MAX_UNIX_SECONDS"),
+        "relay.sources.nats.jetstream.NANOSECONDS",
         *("relay.formats.providers.mailgun._DAY", "relay.formats.providers.postfix._HOUR"),
         "relay.spool.sqlite.recovery.damaged_database._SMALLEST_KEY",
     },
@@ -43,6 +52,7 @@ NOT_LIMITS = {
             "relay.auth.jwt_signer._JTI_BYTES",
             "relay.ids.PREFIX_BYTES",
             "relay.sources.decompression._MAX_MAGIC_BYTES",
+            "relay.sources.nats.nats_credentials._SEED_BYTES",
         ),
         *("relay.sources.decompression._TRAILER_BYTES", "relay.sources.decompression._CHECKSUM_BYTES"),
         *(f"relay.spool.sqlite.recovery.damaged_database.{name}" for name in ("_LOG_HEADER_BYTES", "_FRAME_BYTES")),
@@ -116,6 +126,7 @@ def test_every_row_names_a_limit() -> None:
         ("LIFETIME", timedelta(days=365), "365 d"), ("_CACHE_KIB", 4096, "4 MiB"), ("MAX_SHARE", 0.3, "30 %"),
         ("MIN_FOR_SHARE", 10, "10"), ("MAX_CHARS", 1000, "1,000 characters"), ("MAX_LINES", 1000, "1,000"),
         ("WARN_DAYS", 30, "30 days"), ("MIN_RSA_BITS", 2048, "2,048 bits"),
+        ("ROWS_PER_CHUNK", 5000, "5,000"), ("PATIENCE_MS", 100, "100 ms"),
     ],
 )  # fmt: skip
 def test_a_value_has_the_unit_of_its_name(name: str, value: float | timedelta, text: str) -> None:

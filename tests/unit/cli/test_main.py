@@ -43,12 +43,12 @@ def test_every_command_explains_itself(name: str, command: click.Command) -> Non
 
 @pytest.mark.parametrize(("name", "command"), list(every_command()), ids=str)
 def test_every_option_has_its_variable(name: str, command: click.Command) -> None:
-    """Every option has an environment variable with its typed name; `check` also uses the relay's variables."""
+    """Every option has an environment variable with its typed name; `check` and `deliver` use the relay's, too."""
     for option in command.params:
         if isinstance(option, click.Option):
             typed = max(option.opts, key=len).lstrip("-").upper().replace("-", "_")
             own = f"HOOKLINE_{name.upper().replace(' ', '_')}_{typed}"
-            relays = {f"HOOKLINE_RELAY_{typed}"} if name == "check" else set()
+            relays = {f"HOOKLINE_RELAY_{typed}"} if name in {"check", "deliver"} else set()
             assert option.envvar in {own, f"HOOKLINE_{typed}", *relays}
 
 

@@ -44,7 +44,8 @@ def a_report(webhooks: int = 2, **skipped: int) -> StatusSnapshot:
             lanes=[LaneStatus(webhook=names[0], phase="open", reason="http 503"),
                    *(LaneStatus(webhook=name, phase="closed") for name in names[1:])],
             lags=[LagStatus(name="a.ndjson", line=3, offset=30, behind=70, seconds=4.0),
-                  LagStatus(name="-", line=9, offset=0, behind=None, seconds=0.0)],
+                  LagStatus(name="-", line=9, offset=0, behind=None, seconds=0.0),
+                  LagStatus(name="nats://host/S", line=9, offset=0, behind=None, seconds=2.0, behind_messages=7)],
         ),
         counts=Counts(
             attempts={(name, "delivered"): 10 for name in names},
@@ -79,6 +80,7 @@ def test_whether_we_are_late() -> None:
     assert 10.0 == one(found, "oldest_undelivered_age_seconds", webhook="acme/w1")
     assert 70 == one(found, "source_lag_bytes", source="a.ndjson")
     assert 4.0 == one(found, "source_lag_seconds", source="a.ndjson")
+    assert 7 == one(found, "source_lag_messages", source="nats://host/S")
     assert ("hookline_source_lag_bytes", (("source", "-"),)) not in found
 
 
@@ -88,6 +90,14 @@ def test_the_account_adds_up() -> None:
     pending = [value for (name, _), value in found.items() if name == "hookline_pending"]
     assert one(found, "unsettled") == sum(pending) == 6
     assert 4 == one(found, "skipped_total", reason="no_webhook")
+
+
+def test_moved_deliveries_are_in_the_account() -> None:
+    """What `spool move` brought is pending, and what it took is not."""
+    report = a_report(3)
+    tally = {**report.spool.tally, "read": 5, "moved_in": 9, "moved_out": 3}
+    found = page(msgspec.structs.replace(report, spool=msgspec.structs.replace(report.spool, tally=tally)))
+    assert (6, 9, 3) == tuple(one(found, name) for name in ("unsettled", "moved_in_total", "moved_out_total"))
 
 
 @pytest.mark.parametrize(("queued", "due", "later"), [(0, 200.0, 2), (0, 100.0, 0), (1, 200.0, 0), (0, None, 0)])

@@ -20,7 +20,7 @@ from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.endpoint_state import restore_lane
-from hookline.relay.delivery.lane import Lane
+from hookline.relay.delivery.lane import Lane, SendingConditions
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
 from hookline.relay.ingest.batch import IngestContext
 from hookline.relay.routing import Defaults
@@ -63,7 +63,8 @@ class Desk:
         self.state = open_state(str(directory / "state.db"))
         self.snapshot = EMPTY
         self.spool = SqliteSpool(directory / "spool", since="now")
-        log = Log(lambda line: None, level="info", format="text", clock=lambda: 0.0)
+        self.logged: list[str] = []
+        log = Log(self.logged.append, level="info", format="text", clock=lambda: 0.0)
         self.thread = SpoolThread(self.spool, log)
         self.clock = RelayClock()
         self.counters = Counters()
@@ -71,6 +72,8 @@ class Desk:
             self.thread, clock=self.clock, log=log, counters=self.counters, keep=Retention(DAY, 1_000_000)
         )
         self.endpoints: list[Held] = []
+        self.epoch: int | None = 0
+        self.may_send = True
         self.watcher = StateWatcher(
             self.state,
             self.dispatcher,
@@ -79,9 +82,10 @@ class Desk:
             context=IngestContext(routes=routes(), defaults=Defaults(), format="auto"),
             clock=self.clock,
             log=log,
+            owner_epoch=lambda _: self.epoch,
         )
 
-    def _make_lane(self, stored: Stored, state: EndpointState) -> Lane:
+    def _make_lane(self, stored: Stored, state: EndpointState, _epoch: int) -> Lane:
         self.endpoints.append(Held())
         lane = Lane(
             stored.webhook,
@@ -91,6 +95,7 @@ class Desk:
             counters=self.counters.of(ACME),
             clock=self.clock,
             random=Random(1),
+            conditions=SendingConditions(may_send=lambda: self.may_send),
         )
         restore_lane(lane, state, self.clock.now())
         return lane
@@ -228,3 +233,92 @@ async def test_the_rate_limit_holds_across_configurations(desk: Desk) -> None:
     desk.apply(delivery=slow, name="Changed")
     await desk.watcher.read()
     assert desk.lane.rate_limiter.delay(desk.clock.elapsed()) > 3_000.0
+
+
+async def test_only_the_owner_of_an_endpoint_has_a_lane(desk: Desk) -> None:
+    """A webhook gets its lane when this process becomes the owner, and loses it when another one does."""
+    desk.epoch = None
+    desk.apply()
+    await desk.watcher.read()
+    assert ACME not in desk.dispatcher.lanes
+    assert ["acme"] == list(desk.watcher.organizations)
+    desk.epoch = 4
+    await desk.watcher.owners_changed()
+    first = desk.lane
+    await desk.watcher.owners_changed()
+    assert first is desk.lane
+    desk.epoch = None
+    await desk.watcher.owners_changed()
+    assert ACME not in desk.dispatcher.lanes
+
+
+async def test_a_new_epoch_gets_a_new_lane(desk: Desk) -> None:
+    """Another process may have settled deliveries that the lane of an earlier epoch has in memory."""
+    desk.apply()
+    await desk.watcher.read()
+    first = desk.lane
+    desk.epoch = 5
+    await desk.watcher.owners_changed()
+    assert first is not desk.lane
+
+
+async def test_a_webhook_that_gets_another_owner_has_not_changed(desk: Desk) -> None:
+    """The log names the webhooks that an apply changed or deleted, and no others."""
+    desk.apply()
+    await desk.watcher.read()
+    for epoch in (5, None, 6):
+        desk.epoch = epoch
+        await desk.watcher.owners_changed()
+    assert "webhook changed" not in "".join(desk.logged)
+    desk.apply(name="Changed")
+    await desk.watcher.read()
+    assert 1 == "".join(desk.logged).count("webhook changed")
+
+
+async def test_an_abandoned_lane_writes_nothing(desk: Desk) -> None:
+    """The lease is over during a request: its answer is not recorded. The next lane sends the delivery again."""
+    desk.apply()
+    await desk.watcher.read()
+    await desk.put("first")
+    await desk.endpoints[0].asked.wait()
+    desk.watcher.abandon_lanes()
+    desk.endpoints[0].answer.set_result(Response(200))
+    assert ACME not in desk.dispatcher.lanes
+    await desk.watcher.owners_changed()
+    await desk.endpoints[1].asked.wait()
+    assert (0, 1) == ((tally := desk.spool.tally()).get("delivered", 0), tally["pending"])
+    desk.endpoints[1].answer.set_result(Response(200))
+
+    async def delivered() -> bool:
+        return (await desk.thread.run(desk.spool.tally)).get("delivered") == 1
+
+    assert await eventually(delivered)
+
+
+async def test_outcomes_of_an_abandoned_lane_are_dropped(desk: Desk) -> None:
+    """An outcome that waits to be written is not written after the lease is over."""
+    desk.apply()
+    await desk.watcher.read()
+    await desk.put("first")
+    await desk.endpoints[0].asked.wait()
+    desk.endpoints[0].answer.set_result(Response(200))
+    while not desk.dispatcher._settlements:
+        await asyncio.sleep(0)
+    desk.watcher.abandon_lanes()
+    await desk.watcher.owners_changed()
+    await desk.endpoints[1].asked.wait()
+    assert 1 == desk.spool.tally()["pending"]
+
+
+async def test_a_lane_on_hold_sends_nothing(desk: Desk) -> None:
+    """While the process may not send, deliveries wait. They are sent when it may send again."""
+    desk.may_send = False
+    desk.apply()
+    await desk.watcher.read()
+    await desk.put("first")
+    await asyncio.sleep(0.05)
+    assert 0 == desk.endpoints[0].requests
+    desk.may_send = True
+    desk.dispatcher.continue_sending()
+    await desk.endpoints[0].asked.wait()
+    desk.endpoints[0].answer.set_result(Response(200))

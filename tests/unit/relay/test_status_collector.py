@@ -16,11 +16,13 @@ from builders import delivery, ingest_batch
 from hookline import wiring
 from hookline.errors import HooklineError, SpoolUnusable
 from hookline.observe.log import Log
+from hookline.observe.snapshot import LagStatus
 from hookline.relay import status_collector
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.relay import RelaySettings
 from hookline.relay.routing import Defaults
 from hookline.relay.secrets import SecretResolver
+from hookline.relay.sources.source import Position, SourceLag
 from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.spool import IngestBatch
 from hookline.relay.spool.spool_thread import SpoolThread
@@ -141,6 +143,21 @@ async def test_lag_of_a_source(tmp_path: Path) -> None:
         source.read()
         assert [] == [lag for lag in collector.relay().lags if lag.behind or lag.seconds]
         source.close()
+
+
+async def test_lag_of_a_log(tmp_path: Path) -> None:
+    """The lag has the messages that are not read yet, and the time without progress; no time when all are read."""
+    async with reporting(tmp_path) as (collector, _):
+        log = SourceLag("log", Position(name="log", line=7, offset=7), None, 3)
+        now = collector._clock.elapsed()
+        assert (None, 3, 0.0) == lag_figures(collector._lag(log, now))
+        assert (None, 3, 5.0) == lag_figures(collector._lag(log, now + 5.0))
+        read = SourceLag("log", Position(name="log", line=7, offset=7), None, 0)
+        assert (None, 0, 0.0) == lag_figures(collector._lag(read, now + 6.0))
+
+
+def lag_figures(lag: LagStatus) -> tuple[int | None, int | None, float]:
+    return lag.behind, lag.behind_messages, lag.seconds
 
 
 async def test_lag_of_a_source_whose_name_is_not_utf8(tmp_path: Path) -> None:

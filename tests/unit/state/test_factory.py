@@ -12,7 +12,7 @@ import pytest
 
 from hookline.errors import StateUnusable, WrongUse
 from hookline.state.factory import open_state, without_password
-from hookline.state.postgres_errors import parse_postgres
+from hookline.state.postgres_address import parse_postgres
 from hookline.state.store import EMPTY, HistoryEntry
 
 SECRET = "correct-horse"

@@ -15,6 +15,7 @@ from hookline.errors import HooklineError
 from hookline.escaping import printable
 from hookline.model import Address
 from hookline.observe.snapshot import LaneStatus
+from hookline.observe.spool_owners import lane_of
 from hookline.relay.spool.admin import Backlog, WebhookControl
 from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.spool import EndpointState
@@ -29,9 +30,9 @@ def _webhook_argument(function: Decorated) -> Decorated:
 def _control(address: Address, state: str, spool: str) -> AbstractContextManager[WebhookControl]:
     """The control of a webhook. Raises HooklineError with the nearest addresses for an unknown webhook.
 
-    A webhook is known if the spool or the state contains it. Creates the spool if it is missing, so that a request
-    made before the first relay is kept. Reads the state only for a webhook that the spool does not know, so that a
-    pause works while the state cannot be reached.
+    A webhook is known if the spool or the state contains it. Creates a spool in a directory if it is missing, so
+    that a request made before the first relay is kept. Reads the state only for a webhook that the spool does not
+    know, so that a pause works while the state cannot be reached.
     """
     put_work_first()
     store = spool_store(spool)
@@ -133,8 +134,7 @@ def retry_now_command(*, address: Address, state: str, spool: str) -> None:
     This also applies after a Retry-After, a refused token, or a 410. If no relay runs, the next one does it.
     Deliveries that became dead letters after a 410 remain dead letters: replay them.
     """
-    _, relay = spool_store(spool).statistics().relay_status()
-    lane = None if relay is None else next((one for one in relay.lanes if one.webhook == str(address)), None)
+    lane = lane_of(str(address), spool_store(spool).statistics().processes())
     with _control(address, state, spool) as control:
         due = control.retry_now(address, now=time.time())
     webhook_state, backlog = _current(address, spool)

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 
 import click
 
-from hookline.cli.applied_state import read_applied, read_backlogs
+from hookline.cli.applied_state import read_applied, read_backlogs, read_owners
 from hookline.cli.options import examples, format_option, spool_option, state_option
 from hookline.cli.output.json_output import print_json
 from hookline.cli.output.tables import columns
@@ -19,6 +19,7 @@ _HEADINGS = ("ADDRESS", "NAME", "CHANNELS", "AUTHENTICATION", "ENABLED", "URL")
 _SPOOL_HEADINGS = ("PENDING", "DEAD")
 
 Backlogs = Mapping[Address, Backlog] | None
+Owners = Mapping[str, str] | None
 
 
 @click.command(
@@ -47,7 +48,8 @@ def list_command(
     url: str | None,
     form: str,
 ) -> None:
-    """List the applied webhooks by address, with their pending deliveries and dead letters if a spool exists.
+    """List the applied webhooks by address, with their pending deliveries and dead letters if a spool exists, and
+    their owners if processes share it.
 
     If you give several filters, a webhook must match all of them.
     """
@@ -62,21 +64,22 @@ def list_command(
         and (url is None or url.lower() in webhook.url.lower())
     ]
     backlogs = read_backlogs(spool)
+    owners = None if backlogs is None else read_owners(spool)
     match form:
         case "json":
-            documents = [_document(webhook, backlogs) for webhook in webhooks]
+            documents = [_document(webhook, backlogs, owners) for webhook in webhooks]
             print_json(documents)
         case "yaml":
             from hookline.cli.output.yaml_writer import as_yaml_list  # noqa: PLC0415 - the YAML library takes longer than a table
 
-            click.echo(as_yaml_list(_document(webhook, backlogs) for webhook in webhooks), nl=False)
+            click.echo(as_yaml_list(_document(webhook, backlogs, owners) for webhook in webhooks), nl=False)
         case _:
-            _print_table(webhooks, backlogs, narrowed=len(webhooks) < len(applied))
+            _print_table(webhooks, backlogs, owners, narrowed=len(webhooks) < len(applied))
 
 
-def _document(webhook: Webhook, backlogs: Backlogs) -> dict[str, Any]:
+def _document(webhook: Webhook, backlogs: Backlogs, owners: Owners) -> dict[str, Any]:
     backlog = None if backlogs is None else backlogs.get(webhook.address, Backlog())
-    return {
+    document = {
         "address": str(webhook.address),
         "name": webhook.name,
         "channels": [str(channel) for channel in sorted(webhook.channels)],
@@ -87,9 +90,10 @@ def _document(webhook: Webhook, backlogs: Backlogs) -> dict[str, Any]:
         "pending": None if backlog is None else backlog.pending,
         "dead": None if backlog is None else backlog.dead,
     }
+    return document if owners is None else {**document, "owner": owners.get(str(webhook.address))}
 
 
-def _row(webhook: Webhook, backlogs: Backlogs) -> tuple[str, ...]:
+def _row(webhook: Webhook, backlogs: Backlogs, owners: Owners) -> tuple[str, ...]:
     counts = () if backlogs is None else tuple(map(str, backlogs.get(webhook.address, Backlog())))
     return (
         printable(str(webhook.address)),
@@ -99,6 +103,7 @@ def _row(webhook: Webhook, backlogs: Backlogs) -> tuple[str, ...]:
         "yes" if webhook.enabled else "no",
         webhook.url,
         *counts,
+        *(() if owners is None else (printable(owners.get(str(webhook.address), "none")),)),
     )
 
 
@@ -131,9 +136,10 @@ def _authentication_cell(webhook: Webhook) -> str:
     return signature if authentication == "none" else f"{authentication},{signature}"
 
 
-def _print_table(webhooks: list[Webhook], backlogs: Backlogs, *, narrowed: bool) -> None:
+def _print_table(webhooks: list[Webhook], backlogs: Backlogs, owners: Owners, *, narrowed: bool) -> None:
     if not webhooks:
         click.echo("No applied webhook matches the filters." if narrowed else "No webhook is applied.", err=True)
         return
     headings = _HEADINGS if backlogs is None else (*_HEADINGS, *_SPOOL_HEADINGS)
-    click.echo("\n".join(columns([headings, *(_row(webhook, backlogs) for webhook in webhooks)])))
+    headings = headings if owners is None else (*headings, "OWNER")
+    click.echo("\n".join(columns([headings, *(_row(webhook, backlogs, owners) for webhook in webhooks)])))

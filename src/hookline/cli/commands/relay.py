@@ -15,7 +15,7 @@ from hookline.cli.output.json_output import print_json
 from hookline.cli.output.progress import ProgressBar
 from hookline.cli.output.relay_output import RelayOutput
 from hookline.cli.output.standard_streams import put_work_first
-from hookline.cli.relay_options import MakeLog, relay_options
+from hookline.cli.relay_options import MakeLog, deliver_options, relay_options
 from hookline.cli.variables import add_variables
 from hookline.errors import HooklineError, WrongUse
 from hookline.escaping import printable
@@ -24,6 +24,9 @@ from hookline.paths import is_named_pipe
 from hookline.relay.delivery_record import Delivery, Rejected, Skipped
 from hookline.relay.ingest.dry_run import DryRunEvent
 from hookline.relay.relay import Ending
+from hookline.relay.sources.broker.open_broker import require_address
+from hookline.relay.sources.broker.source_address import find_address
+from hookline.relay.spool.factory import spool_store
 from hookline.relay.summary import Summary, unknown_formats
 from hookline.units import option_duration
 from hookline.wiring import RelayOptions, dry_run_relay, run_relay
@@ -37,6 +40,8 @@ MAX_NAMES_SHOWN = 5  # of files, in one line
         "hookline relay --follow --listen 127.0.0.1:9469 /var/log/feedback/events.ndjson",
         "hookline relay --organization ACME@AdobeOrg --sandbox prod --campaign newsletter sendgrid.ndjson",
         "hookline relay --dry-run --format ses events.ndjson.gz",
+        "hookline relay --follow 'kafka://kafka.example.net:9093/feedback?group=hookline'",
+        "hookline relay --follow 'nats://nats.example.net/EVENTS?durable=hookline'",
         "hookline relay --drain --max-wait 90m",
         exits="0 all delivered or skipped, 3 some are dead letters or were rejected, or input was not recognized or "
         "not read, 4 some are still pending, 8 the state or the spool cannot be used",
@@ -49,15 +54,45 @@ def relay_command(*, options: RelayOptions, drain: bool, dry_run: bool, summary:
     A FILE is a file (gzip, zstd, xz and bzip2 are decompressed), a named pipe, a directory, or a quoted pattern such
     as '/var/log/app/*.log'. The relay first makes the input durable in the spool. It reads a file from its checkpoint
     on. It ends when all deliveries are settled, or after --max-wait. With --follow it runs until it is stopped.
+
+    Instead of FILEs, name one topic of Kafka, kafka://HOST:PORT/TOPIC?group=NAME, or one stream of NATS JetStream,
+    nats://HOST/STREAM?durable=NAME. Relays with the same name share the work.
     """
-    output = RelayOutput(log)
-    try:
+
+    def work(output: RelayOutput) -> int:
         _refuse_contradictions(options, drain=drain, dry_run=dry_run)
-        if not drain:
-            options = replace(options, sources=options.sources or ("-",))
-        if "-" in options.sources and sys.stdin.isatty():
+        chosen = options if drain else replace(options, sources=options.sources or ("-",))
+        if not dry_run:
+            _require_name(chosen)
+        if "-" in chosen.sources and sys.stdin.isatty():
             output.message("Reading events from the terminal, one per line; end with Ctrl-D.", "info")
-        return _dry_run(options, output, summary) if dry_run else _run(options, output, summary)
+        return _dry_run(chosen, output, summary) if dry_run else _run(chosen, output, summary)
+
+    return _report_errors(RelayOutput(log), work)
+
+
+@click.command(
+    cls=HeadedCommand,
+    epilog=examples(
+        "hookline deliver --spool postgresql://relay@db/feedback --state postgresql://relay@db/feedback",
+        "hookline deliver --spool postgresql://relay@db/feedback --listen 127.0.0.1:9469",
+        exits="0 stopped and nothing is pending, 4 some are still pending, 8 the state or the spool cannot be used",
+    ),
+)
+@deliver_options
+def deliver_command(*, options: RelayOptions, summary: str, log: MakeLog) -> int:
+    """Deliver from a spool that several processes share. Read no input.
+
+    Each process owns a fair share of the endpoints. When a process ends or its machine fails, the others take its
+    endpoints over. It runs until it is stopped.
+    """
+    return _report_errors(RelayOutput(log), lambda output: _run(options, output, summary))
+
+
+def _report_errors(output: RelayOutput, work: Callable[[RelayOutput], int]) -> int:
+    """Run the work of a command and report its errors in the format of the log. Returns the exit code."""
+    try:
+        return work(output)
     except HooklineError as error:
         add_variables(error, click.get_current_context())
         output.error(error)
@@ -74,7 +109,9 @@ def relay_command(*, options: RelayOptions, drain: bool, dry_run: bool, summary:
 def _refuse_contradictions(options: RelayOptions, *, drain: bool, dry_run: bool) -> None:
     """Raise WrongUse for options that exclude each other."""
     settings = options.settings
-    if any("://" in source for source in options.sources):
+    if (address := find_address(options.sources)) is not None:
+        require_address(address, from_start=options.from_start)
+    elif any("://" in source for source in options.sources):
         hint = "name files, named pipes, directories or quoted patterns, or - for standard input"
         raise WrongUse("FILE: not a path: it is an address", hint=hint)
     if drain and options.sources:
@@ -89,6 +126,22 @@ def _refuse_contradictions(options: RelayOptions, *, drain: bool, dry_run: bool)
         raise WrongUse(
             "--follow reads without an end, but --drain and --dry-run end", hint="leave out one of the options"
         )
+
+
+def _require_name(options: RelayOptions) -> None:
+    """Raise WrongUse unless a name tells which relays read the same files of a shared spool."""
+    if find_address(options.sources) is not None:
+        return
+    pipes = [source for source in options.sources if source == "-" or is_named_pipe(source)]
+    files = len(options.sources) - len(pipes)
+    if files and not options.name and spool_store(options.spool).shared:
+        raise WrongUse(
+            "files that are read into a shared spool need --name",
+            hint="give each machine its own name (--name mail-1); relays with the same name read the same files, one "
+            "at a time",
+        )
+    if options.name and pipes:
+        raise WrongUse("--name is for files, and a pipe has one reader", hint="read the pipe with a relay of its own")
 
 
 def _run(options: RelayOptions, output: RelayOutput, form: str) -> int:
@@ -147,7 +200,10 @@ def print_advice(
     """Show, for each condition that needs attention, a line with the next step."""
     lines = [_ending_text(ending, summary, options)]
     if summary.pending:
-        lines.append(f"{summary.pending:,} still pending: `hookline relay --drain` delivers them.")
+        step = "`hookline relay --drain` delivers them"
+        if spool_store(options.spool).shared:
+            step = "the processes that own their endpoints deliver them; if none runs, `hookline relay --drain`"
+        lines.append(f"{summary.pending:,} still pending: {step}.")
     if summary.dead or summary.rejected:
         lines.append("Dead letters are kept: `hookline dead list` shows them.")
     if options.sources and not options.follow and ending in {Ending.SETTLED, Ending.TIMED_OUT}:

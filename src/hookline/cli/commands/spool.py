@@ -1,4 +1,4 @@
-"""`hookline spool recover`: save the readable part of a damaged spool."""
+"""`hookline spool`: the group, and `recover`, which saves the readable part of a damaged spool."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Final
 
 import click
 
+from hookline.cli.commands.spool_move import spool_move_command
+from hookline.cli.commands.spool_setup import spool_copy_command, spool_init_command, spool_migrate_command
 from hookline.cli.options import PathParameter, examples, format_option
 from hookline.cli.output.json_output import print_json
 from hookline.cli.output.progress import progress_bar
@@ -24,9 +26,17 @@ _NAMES: Final = {
 }
 
 
-@click.group(epilog=examples("hookline spool recover .hookline/spool .hookline/spool-recovered"))
+@click.group(
+    epilog=examples(
+        "hookline spool move .hookline/spool postgresql://hookline@db.acme.example/hookline --name edge-1",
+        "hookline spool recover .hookline/spool .hookline/spool-recovered",
+    )
+)
 def spool_command() -> None:
-    """Recover a spool that a relay refuses."""
+    """Create, move, copy, migrate and recover a spool.
+
+    A relay creates a spool in a directory by itself. A shared spool in PostgreSQL is created once with `spool init`.
+    """
 
 
 @spool_command.command(
@@ -84,3 +94,7 @@ def _print(new: Path, recovered: RecoveryResult) -> None:
             err=True,
         )
     click.echo(f"  next: hookline relay --spool {new}", err=True)
+
+
+for _command in (spool_init_command, spool_move_command, spool_migrate_command, spool_copy_command):
+    spool_command.add_command(_command)

@@ -12,10 +12,27 @@ import click
 from hookline.cli.dead_letter_options import letter_count_text
 from hookline.cli.options import examples, format_option, spool_option
 from hookline.cli.output.json_output import print_json
+from hookline.cli.output.process_blocks import (
+    SILENT_SECONDS,
+    connections_text,
+    process_blocks,
+    processes_text,
+    rates_text,
+    ready_text,
+    unowned_text,
+)
 from hookline.cli.output.tables import columns, duration_text, size_text
 from hookline.escaping import printable, shortened
-from hookline.observe.snapshot import LaneStatus, RelayStatus, SpoolStatus, WebhookStatus
-from hookline.observe.status import effective_dedupe_window, moment, status_document
+from hookline.observe.snapshot import (
+    LaneStatus,
+    ProcessStatus,
+    RelayStatus,
+    SpoolProcesses,
+    SpoolStatus,
+    WebhookStatus,
+)
+from hookline.observe.spool_owners import lags_of, lanes_of, owners_of, reporting
+from hookline.observe.status import ONE_OWNER, dedupe_window, moment, status_document
 from hookline.relay.spool.admin import Count
 from hookline.relay.spool.factory import spool_store
 
@@ -32,32 +49,47 @@ def status_text(
     relay: RelayStatus | None,
     holder: str | None,
     *,
+    processes: SpoolProcesses = ONE_OWNER,
     everything: bool,
     max_reason_characters: int | None = None,
 ) -> Iterator[str]:
-    """The lines of the status for people: totals, then webhooks, then sources.
+    """The lines of the status for people: totals, then the processes of a shared spool, then webhooks, then sources.
 
     Args:
         spool: the status of the spool.
         relay: the status of its relay; None if it reports none.
         holder: the process that has locked the spool; None if no relay runs.
+        processes: the processes of a shared spool.
         everything: show all rows of long tables.
         max_reason_characters: cut longer reasons; None: cut none.
     """
-    yield from columns(list(_head(spool, relay, holder)))
-    lanes = {lane.webhook: lane for lane in relay.lanes} if relay is not None else {}
+    yield from columns(list(_head(spool, relay, holder, processes)))
+    yield from process_blocks(processes, spool)
+    lanes, owners = lanes_of(spool, relay, processes), owners_of(spool, processes)
     known = {one.webhook: one for one in spool.webhooks}
     webhooks = [known.get(name, WebhookStatus(webhook=name)) for name in known.keys() | lanes.keys()]
+    rows = [
+        (*_row(one, lanes.get(one.webhook), max_reason_characters), *_owner(owners.get(one.webhook), processes))
+        for one in by_attention(webhooks, lanes)
+    ]
+    owner = ("OWNER",) if processes.shared else ()
     yield from _table(
-        ("WEBHOOK", "PENDING", "OLDEST", "DEAD", "STATE"),
-        [_row(one, lanes.get(one.webhook), max_reason_characters) for one in by_attention(webhooks, lanes)],
-        None if everything else MAX_WEBHOOK_ROWS,
+        ("WEBHOOK", "PENDING", "OLDEST", "DEAD", "STATE", *owner), rows, None if everything else MAX_WEBHOOK_ROWS
     )
+    reader = ("READER",) if processes.shared else ()
     yield from _table(
-        ("SOURCE", "LINE", "OFFSET", "CHECKPOINT", "BEHIND"),
-        list(_sources(spool, relay)),
+        ("SOURCE", "LINE", "OFFSET", "CHECKPOINT", "BEHIND", *reader),
+        list(_sources(spool, relay, processes)),
         None if everything else MAX_SOURCE_ROWS,
     )
+
+
+def _owner(owner: ProcessStatus | None, processes: SpoolProcesses) -> tuple[str, ...]:
+    if not processes.shared:
+        return ()
+    if owner is None:
+        return ("none",)
+    return (printable(f"{owner.label} (gone)" if owner.gone else owner.label),)
 
 
 def by_attention(webhooks: Sequence[WebhookStatus], lanes: Mapping[str, LaneStatus]) -> list[WebhookStatus]:
@@ -76,23 +108,44 @@ def by_attention(webhooks: Sequence[WebhookStatus], lanes: Mapping[str, LaneStat
     return sorted(webhooks, key=rank)
 
 
-def _head(spool: SpoolStatus, relay: RelayStatus | None, holder: str | None) -> Iterator[tuple[str, str]]:
+def _head(
+    spool: SpoolStatus, relay: RelayStatus | None, holder: str | None, processes: SpoolProcesses
+) -> Iterator[tuple[str, str]]:
     tally = spool.tally
-    yield "relay", _relay_text(spool, relay, holder)
+    if processes.shared:
+        yield from _processes(spool, processes)
+    else:
+        yield "relay", _relay_text(spool, relay, holder)
     oldest = "" if spool.oldest is None else f", the oldest {duration_text(spool.oldest)} old"
     yield "pending", f"{tally.get('pending', 0):,}{oldest}"
     yield "dead letters", letter_count_text(Count(spool.dead, spool.lines))
     skipped = _skipped(tally)
     totals = {**tally, "skipped": sum(n for _, n in skipped)}
     yield "totals", ", ".join(f"{name} {totals.get(name, 0):,}" for name in _TOTALS)
+    if (moved := (tally.get("moved_in", 0), tally.get("moved_out", 0))) != (0, 0):
+        yield "moved", f"{moved[0]:,} from another spool, {moved[1]:,} to another spool"
     if skipped:
         more = f" and {len(skipped) - MAX_REASON_ROWS} more" if skipped[MAX_REASON_ROWS:] else ""
         reasons = ", ".join(f"{printable(reason)} {n:,}" for reason, n in skipped[:MAX_REASON_ROWS])
         yield "skipped for", reasons + more
-    yield "records", _records_text(spool, relay)
+    if crashes := [one for one in spool.crashes if one.starts > 1]:
+        yield "crashes", ", ".join(f"{printable(one.work)}: {one.starts} starts without progress" for one in crashes)
+    configured = max((one.dedupe_window for one in _relays(relay, processes)), default=0.0)
+    yield "records", _records_text(spool, dedupe_window(spool, relay, processes), configured)
     if relay is not None:
-        yield "connections", _connections_text(relay)
+        yield "connections", connections_text(relay)
     yield "disk", ", ".join(f"{part} {size_text(amount)}" for part, amount in spool.sizes.items())
+
+
+def _processes(spool: SpoolStatus, processes: SpoolProcesses) -> Iterator[tuple[str, str]]:
+    yield "processes", processes_text(processes)
+    for label, text in (("unowned", unowned_text(processes, spool)), ("rates", rates_text(processes))):
+        if text is not None:
+            yield label, text
+
+
+def _relays(relay: RelayStatus | None, processes: SpoolProcesses) -> list[RelayStatus]:
+    return [relay] if relay is not None else [status for _, status in reporting(processes)]
 
 
 def _skipped(tally: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -108,31 +161,24 @@ def _relay_text(spool: SpoolStatus, relay: RelayStatus | None, holder: str | Non
         return f"{holder}; it has not reported its status yet"
     parts = [
         f"process {relay.process} since {moment(relay.started)}",
-        "ready" if relay.unready is None else f"not ready: {relay.unready}",
+        ready_text(relay),
         f"reads {relay.read_rate:,.1f}/s" if not relay.full else "reading paused: the spool is full (--spool-max)",
         f"delivers {relay.delivered_rate:,.1f}/s",
         f"state serial {relay.serial}",
     ]
-    if (silent := spool.at - relay.at) > 30:  # a relay reports every second
+    if (silent := spool.at - relay.at) > SILENT_SECONDS:
         parts.insert(1, f"no report for {duration_text(silent)}")
     return ", ".join(parts)
 
 
-def _connections_text(relay: RelayStatus) -> str:
-    text = f"{relay.connections:,} of at most {relay.connections_max:,}"
-    if not relay.connections_awaited:
-        return text
-    return f"{text}; {relay.connections_awaited:,} attempts wait for one: raise the limit of open files"
-
-
-def _records_text(spool: SpoolStatus, relay: RelayStatus | None) -> str:
+def _records_text(spool: SpoolStatus, window: float | None, configured: float) -> str:
+    """`window` is the duplicate window in effect; None if no relay reports it."""
     text = f"{spool.records:,}"
     if spool.oldest_record is not None:
         text += f", the oldest {duration_text(spool.oldest_record)} old"
-    if relay is None:
+    if window is None:
         return text
-    window = effective_dedupe_window(spool, relay)
-    short = "" if window >= relay.dedupe_window else f" (not {duration_text(relay.dedupe_window)}: --records-max)"
+    short = "" if window >= configured else f" (not {duration_text(configured)}: --records-max)"
     return f"{text}; duplicates are recognized for {duration_text(window)}{short}"
 
 
@@ -165,14 +211,17 @@ def _reason(reason: str | None, max_characters: int | None) -> str:
     return text if max_characters is None else shortened(text, max_characters)
 
 
-def _sources(spool: SpoolStatus, relay: RelayStatus | None) -> Iterator[tuple[str, ...]]:
-    lags = {lag.name: lag for lag in relay.lags} if relay is not None else {}
+def _sources(spool: SpoolStatus, relay: RelayStatus | None, processes: SpoolProcesses) -> Iterator[tuple[str, ...]]:
+    lags = lags_of(relay, processes)
     for one in spool.checkpoints:
-        lag = lags.pop(one.name, None)
+        lag = lags.pop((one.reader, one.name), None)
         behind = "" if lag is None or lag.behind is None else size_text(lag.behind)
+        if lag is not None and lag.behind_messages is not None:
+            behind = f"{lag.behind_messages:,} messages"
         if lag is not None and lag.seconds >= 1:
             behind += f", {duration_text(lag.seconds)} without a line"
-        yield printable(one.name), f"{one.line:,}", f"{one.offset:,}", moment(one.at) or "", behind
+        reader = (printable(one.reader),) if processes.shared else ()
+        yield printable(one.name), f"{one.line:,}", f"{one.offset:,}", moment(one.at) or "", behind, *reader
 
 
 def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], max_rows: int | None) -> Iterator[str]:
@@ -202,11 +251,14 @@ def status_command(*, spool: str, everything: bool, form: str) -> None:
     """
     statistics = spool_store(spool).statistics()
     spool_status = statistics.spool_status(now=time.time())
-    holder, relay = statistics.relay_status()
+    processes = statistics.processes()
+    holder, relay = processes.relay
     if form == "json":
-        print_json(status_document(spool_status, relay, holder))
+        print_json(status_document(spool_status, relay, holder, processes))
         return
     # A reason that is too long for a terminal would wrap. A file or another program gets the whole of it.
     width = _MAX_REASON_CHARS if sys.stdout.isatty() else None
-    lines = status_text(spool_status, relay, holder, everything=everything, max_reason_characters=width)
+    lines = status_text(
+        spool_status, relay, holder, processes=processes, everything=everything, max_reason_characters=width
+    )
     click.echo("\n".join(lines))

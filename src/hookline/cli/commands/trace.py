@@ -19,7 +19,7 @@ from hookline.cli.output.json_output import print_json
 from hookline.errors import WrongUse
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
-from hookline.observe.snapshot import RelayStatus
+from hookline.observe.snapshot import ProcessStatus, RelayStatus, SpoolProcesses
 from hookline.observe.status import moment
 from hookline.relay.delivery_record import FailedAttempt
 from hookline.relay.spool.admin import MIN_TRACE_ID_DIGITS, Trace, TracedDelivery, TracedLine
@@ -34,6 +34,7 @@ _RESULTS: Final = {
 
 
 IN_FLIGHT: Final = "in flight"
+NO_RELAY: Final = "no relay is running on this spool"
 # Why a delivery waits; None if it is settled.
 _Waits = Callable[[TracedDelivery], str | None]
 
@@ -105,6 +106,23 @@ def _masked(text: str) -> str:
     return _RECIPIENT.sub("[recipient]", text)
 
 
+def why_waiting_anywhere(one: TracedDelivery, processes: SpoolProcesses, *, now: float) -> str | None:
+    """As `why_waiting`, for a spool with one owner or with many. `now` is Unix seconds."""
+    if not processes.shared:
+        holder, relay = processes.relay
+        return why_waiting(one, relay, held=holder is not None, now=now)
+    owner = next((process for process in processes.processes if one.slot in process.slots), None)
+    living = None if owner is None or owner.gone else owner
+    reason = why_waiting(one, None if living is None else living.status, held=living is not None, now=now)
+    return _with_owner(one.slot, owner) if reason == NO_RELAY else reason
+
+
+def _with_owner(slot: int | None, owner: ProcessStatus | None) -> str:
+    if owner is None:
+        return f"no process owns its slot {slot}"
+    return f"{owner.label}, which owns its slot {slot}, is gone; another process takes the slot over"
+
+
 def why_waiting(one: TracedDelivery, relay: RelayStatus | None, *, held: bool, now: float) -> str | None:
     """The strongest reason why a pending delivery is not sent now, for people; None for a settled one.
 
@@ -122,7 +140,7 @@ def why_waiting(one: TracedDelivery, relay: RelayStatus | None, *, held: bool, n
     if one.disabled or (lane is not None and lane.disabled):
         return "its webhook is disabled in the applied configuration"
     if not held:
-        return "no relay is running on this spool"
+        return NO_RELAY
     if relay is not None and lane is None and relay.unready is None:
         return "its webhook is not applied"
     if lane is not None and one.id in lane.attempting:
@@ -204,8 +222,7 @@ def trace_command(*, spool: str, payload: bool, form: str, identity: str) -> int
         raise WrongUse("the id is empty", hint="name a request id, an execution id (HUMA-...) or a delivery id")
     store = spool_store(spool)
     found = store.trace_search().trace(identity)
-    holder, relay = store.statistics().relay_status()
-    waits = partial(why_waiting, relay=relay, held=holder is not None, now=time.time())
+    waits = partial(why_waiting_anywhere, processes=store.statistics().processes(), now=time.time())
     if form == "json":
         print_json(_document(found, waits, payload=payload))
     else:

@@ -9,8 +9,8 @@ then the next quick post begins in the callback of the result. For any other res
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Protocol
 
 from hookline.model import RetryPolicy
@@ -20,6 +20,9 @@ from hookline.relay.delivery.circuit_breaker import BreakerPhase, CircuitBreaker
 from hookline.relay.delivery.quick_post import QuickPost
 from hookline.relay.http.exchange import ExchangeResult, Response
 from hookline.relay.spool.spool import QueuedDelivery
+
+# Notes the delivery with an id in the spool. In the block, no other delivery is in hand. None: it is not necessary.
+TakeInHand = Callable[[bytes], AbstractAsyncContextManager[None] | None]
 
 
 class AttemptOwner(Protocol):
@@ -46,6 +49,9 @@ class AttemptOwner(Protocol):
     def put_back(self, item: QueuedDelivery) -> bool:
         """Return the delivery to the queue if no attempt may start now. False: its attempt may start."""
 
+    def requeue(self, item: QueuedDelivery) -> None:
+        """Return the delivery to the queue, because `may_continue` did not permit its attempt."""
+
 
 class AttemptsInFlight:
     """The attempts of one lane. Its length is their number."""
@@ -58,6 +64,7 @@ class AttemptsInFlight:
         policy: RetryPolicy,
         clock: RelayClock,
         breaker: CircuitBreaker,
+        take_in_hand: TakeInHand | None,
     ) -> None:
         """Create it without an attempt.
 
@@ -67,12 +74,14 @@ class AttemptsInFlight:
             policy: The webhook's retry policy.
             clock: The relay's clock.
             breaker: The lane's circuit breaker.
+            take_in_hand: Takes each delivery in hand first, until it returns None.
         """
         self._endpoint = endpoint
         self._owner = owner
         self._policy = policy
         self._clock = clock
         self._breaker = breaker
+        self._take_in_hand = take_in_hand
         self._quick_posts: dict[QuickPost, None] = {}  # ordered, unlike a set
         self._workers: dict[asyncio.Task[None], QueuedDelivery] = {}
         self._quick_posts_ended: asyncio.Event | None = None
@@ -100,7 +109,7 @@ class AttemptsInFlight:
     def _begin(self, post: QuickPost, item: QueuedDelivery, started: float) -> bool:
         """Use a quick post. False: a worker must make the attempt, also while the breaker probes."""
         breaker = self._breaker
-        if breaker.phase is not BreakerPhase.CLOSED or breaker.is_probing:
+        if breaker.phase is not BreakerPhase.CLOSED or breaker.is_probing or self._take_in_hand is not None:
             return False
         return post.begin(item, at=self._clock.at(started), started=started, times_opened=breaker.times_opened)
 
@@ -142,13 +151,25 @@ class AttemptsInFlight:
         task = asyncio.current_task()
         assert task is not None
         while True:
-            await self._attempt(item, first)
+            await self._attempt_in_hand(item, first)
             following = self._owner.following()
             del self._workers[task]  # it is not in flight any more when the quick post begins
             if following is None or self._start_quick_post(following):
                 return
             self._workers[task] = item = following
             first = None
+
+    async def _attempt_in_hand(self, item: QueuedDelivery, first: FirstPost | None) -> None:
+        if first is not None or self._take_in_hand is None or (in_hand := self._take_in_hand(item.id)) is None:
+            self._take_in_hand = None
+            await self._attempt(item, first)
+            return
+        times_opened = self._breaker.times_opened
+        async with in_hand:
+            if await self._owner.may_continue(item, times_opened):
+                await self._attempt(item, None)
+                return
+        self._owner.requeue(item)
 
     async def _attempt(self, item: QueuedDelivery, first: FirstPost | None) -> None:
         breaker = self._breaker

@@ -17,7 +17,7 @@ from hookline.observe.snapshot import Counts, LatencyStatus
 LATENCY_BOUNDS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 21_600.0, 86_400.0)
 
 _STATUS: Final = re.compile(r"http ([1-5][0-9][0-9])")
-_CLASSES: Final = {"expired": "expired", "webhook deleted": "webhook_deleted"}
+_CLASSES: Final = {"expired": "expired", "webhook deleted": "webhook_deleted", "crashed": "crashed"}
 
 
 class Latency:

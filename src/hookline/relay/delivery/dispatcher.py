@@ -7,7 +7,8 @@ depends on the work in it, not on the number of lanes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Set
+import math
+from collections.abc import Iterable, Sequence, Set
 from typing import Final
 
 from hookline.model import Address
@@ -26,7 +27,12 @@ from hookline.relay.spool.spool import EndpointState, QueuedDelivery, Retention,
 from hookline.relay.spool.spool_thread import SpoolThread
 
 MAX_SETTLEMENTS_PER_WRITE: Final = 500
+# Between a request for work and its round, so that the round does more work at once. Outcomes can wait longer, unless
+# the next event of a message waits for one.
 GATHER_SECONDS: Final = 0.005
+GATHER_OUTCOMES_SECONDS: Final = 0.05
+# So long after an event had to wait for an earlier one of its message, others are expected to wait, too.
+ORDER_SECONDS: Final = 1.0
 HOUSEKEEPING_SECONDS: Final = 1.0
 CLEANUP_SECONDS: Final = 10.0
 CLEANUP_ROWS: Final = 250  # removed in less than 5 ms of processor time, also if each is a dead letter
@@ -67,19 +73,20 @@ class Dispatcher:
         self._dead_lettering = DeadLettering(self.lanes, thread, clock=clock, log=log, counters=counters)
         self._endpoint_states = EndpointStateWriter(self.lanes, thread, log)
         self._retiring: dict[Lane, None] = {}
+        self._ending: set[asyncio.Task[None]] = set()  # of abandoned lanes
         self._writing: asyncio.Task[None] | None = None
         self._settlements: list[tuple[Lane, Settlement]] = []
-        self._work_available = asyncio.Event()
-        self._flush_now = asyncio.Event()
-        wake = self._work_available.set
+        self._rounds = RoundTimer()
+        self._outcomes_urgent_until = clock.elapsed()
         self._prefetcher = Prefetcher(
-            self.lanes, thread, clock=clock.now, work_available=wake, on_gone=self._dead_letter_gone
+            self.lanes, thread, clock=clock.now, work_available=self._request_round, on_gone=self._dead_letter_gone
         )
-        self.hand_over = HandOver(self.lanes, self.on_enqueued)
+        self.hand_over = HandOver(self.lanes, self.on_enqueued, on_waiting=self._note_waiting_events)
         self._round = asyncio.Lock()
         self._next_housekeeping = 0.0
         self._next_cleanup = 0.0
         self._must_clean_up = False
+        self._must_reload = False
         self._clock_step = 0.0
 
     def add_lane(self, lane: Lane, state: EndpointState, next_due: float | None) -> None:
@@ -110,10 +117,36 @@ class Dispatcher:
         became_gone = lane.breaker.phase is BreakerPhase.GONE and lane.breaker.times_opened != times_opened
         return Handover(lane.webhook.url, lane.breaker.reason if became_gone else None, lane.rate_limiter)
 
+    def abandon(self, addresses: Iterable[Address]) -> None:
+        """Remove lanes at once, with their attempts in flight and their unwritten settlements: this process does not
+        own the endpoints any more, and the next owner sends those deliveries again."""
+        lanes = list(self._retiring)
+        for address in addresses:
+            self._prefetcher.forget(address)
+            if (lane := self.lanes.pop(address, None)) is not None:
+                lanes.append(lane)
+        for lane in lanes:
+            lane.abandoned = True
+            ending = asyncio.get_running_loop().create_task(lane.stop(0.0))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+        kept = [(lane, one) for lane, one in self._settlements if not lane.abandoned]
+        if dropped := len(self._settlements) - len(kept):
+            self._log.warning("outcomes dropped: the next owner sends their events again", outcomes=dropped)
+        self._settlements = kept
+
+    def continue_sending(self) -> None:
+        """The process may send again: it owns the endpoints, and the spool answers. The lanes load their deliveries
+        again, because an answer of the spool may be lost, for example the successors of a settlement."""
+        self._must_reload = True
+        for lane in self.lanes.values():
+            lane.start_attempts()
+        self._request_round()
+
     def dead_letter_pending(self, address: Address, reason: str) -> None:
         """Dead-letter the pending deliveries of a webhook that has no lane."""
         self._dead_lettering.dead_letter_pending(address, reason)
-        self._work_available.set()
+        self._request_round()
 
     def on_enqueued(self, addresses: Iterable[Address]) -> None:
         """The spool has new deliveries for these webhooks."""
@@ -126,9 +159,12 @@ class Dispatcher:
     def clock_stepped(self, seconds: float) -> None:
         """The wall clock was set by `seconds`, negative if back. The next round handles it."""
         self._clock_step += seconds
-        self._work_available.set()
+        self._request_round()
 
     def settled(self, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None:
+        if not self._settlements:
+            is_urgent = self._clock.elapsed() < self._outcomes_urgent_until
+            self._rounds.request(GATHER_SECONDS if is_urgent else GATHER_OUTCOMES_SECONDS)
         self._settlements.append((lane, settlement))
         if settlement.state is not State.DELIVERED:
             # Also without a change of the phase: a Retry-After can lengthen the wait of an open breaker.
@@ -136,9 +172,13 @@ class Dispatcher:
             self._attempt_log.settled(lane, item, settlement, self._clock.now())
             if settlement.state is State.DEAD:
                 self._counters.add_dead(settlement.reason)
-        self._work_available.set()
         if lane.full or len(self._settlements) >= MAX_SETTLEMENTS_PER_WRITE:
-            self._flush_now.set()
+            self._rounds.request(0.0)
+
+    def _note_waiting_events(self) -> None:
+        self._outcomes_urgent_until = max(self._outcomes_urgent_until, self._clock.elapsed() + ORDER_SECONDS)
+        if self._settlements:
+            self._rounds.request(GATHER_SECONDS)
 
     def attempted(self, lane: Lane, item: QueuedDelivery, record: AttemptRecord) -> None:
         self._attempt_log.attempted(lane, item, record)
@@ -155,7 +195,7 @@ class Dispatcher:
 
     def _dead_letter_gone(self, lane: Lane) -> None:
         self._dead_lettering.dead_letter_pending(lane.address, lane.breaker.reason or "gone", lane)
-        self._work_available.set()
+        self._request_round()
 
     def request_refill(self, lane: Lane) -> None:
         self._prefetcher.request_refill(lane)
@@ -165,8 +205,9 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Write settlements and fill lanes until cancelled. Raises SpoolUnusable if the spool is damaged."""
+        self._rounds.request(0.0)
         while True:
-            await self._wait_for_work()
+            await self._rounds.begin()
             async with self._round:
                 await self._handle_clock_step()
                 await self._write()
@@ -181,6 +222,11 @@ class Dispatcher:
             self.round_ended_at = self._clock.elapsed()
             self.round_ended.set()
             self.hand_over.room_changed()
+            until_due = self._prefetcher.next_due - self._clock.now()
+            self._rounds.request(min(self._next_housekeeping - self.round_ended_at, until_due))
+
+    def _request_round(self) -> None:
+        self._rounds.request(GATHER_SECONDS)
 
     async def _handle_clock_step(self) -> None:
         """A step forward shortens waits, which is harmless. A step back would lengthen them by the whole step, so the
@@ -195,18 +241,12 @@ class Dispatcher:
                 self._endpoint_states.changed(lane)
             await self._prefetcher.make_all_due()
 
-    async def _wait_for_work(self) -> None:
-        """Wait for work, then a moment longer for a larger group, unless a lane waits for its settlements."""
-        seconds = min(self._next_housekeeping - self._clock.elapsed(), self._prefetcher.next_due - self._clock.now())
-        if await _is_set(self._work_available, within=max(0.0, seconds)):
-            self._work_available.clear()
-            await _is_set(self._flush_now, within=GATHER_SECONDS)
-            self._flush_now.clear()
-
     async def _write(self) -> None:
         """Write all settlements so far in one transaction. A cancelled caller does not cancel the write: its
         settlements would be neither in the spool nor in memory."""
         if self._writing is None or self._writing.done():
+            if not self._settlements:
+                return
             self._writing = asyncio.create_task(self._write_group())
         await asyncio.shield(self._writing)
 
@@ -221,9 +261,9 @@ class Dispatcher:
         group, self._settlements = self._settlements, []
         if not group:
             return
-        successors = await self._thread.retry_while_stalled(
-            "recording outcomes", self._spool.settle, [one for _, one in group], now=self._clock.now()
-        )
+        # The same list in each repetition, by which the spool knows a call that it has carried out.
+        settlements = [one for _, one in group]
+        successors = await self._thread.retry_while_stalled("recording outcomes", self._settle, group, settlements)
         touched = dict.fromkeys(lane for lane, _ in group)
         for lane, settlement in group:
             lane.forget(settlement.seq)
@@ -231,6 +271,8 @@ class Dispatcher:
                 self._dead_letter_gone(lane)
             elif settlement.state is State.PENDING:
                 self._prefetcher.wake_at(lane, settlement.due)
+        if successors:
+            self._note_waiting_events()
         for item in successors:
             current = self.lanes.get(item.address)
             if current is not None and current.ordered and not current.suspended:
@@ -241,15 +283,26 @@ class Dispatcher:
             if lane.queue.needs_refill:
                 self._prefetcher.note_refill(lane)
 
+    def _settle(
+        self, group: Sequence[tuple[Lane, Settlement]], settlements: Sequence[Settlement]
+    ) -> list[QueuedDelivery]:
+        """Runs in the spool's thread. When it is repeated, lanes may have been abandoned since."""
+        if any(lane.abandoned for lane, _ in group):
+            settlements = [one for lane, one in group if not lane.abandoned]
+        return self._spool.settle(settlements, now=self._clock.now())
+
     async def _write_dead_letters(self) -> None:
         if self._dead_lettering.pending:
             await self._prefetcher.reload(await self._dead_lettering.write_dead_letters())
             await self._prefetcher.reload(await self._dead_lettering.expire())
         if self._dead_lettering.pending:
-            self._work_available.set()
+            self._request_round()
 
     async def _run_housekeeping(self) -> None:
         """Apply changes that another process made to the spool, and begin to expire deliveries and to clean up."""
+        if self._must_reload:
+            self._must_reload = False
+            await self._prefetcher.reload(list(self.lanes.values()))
         changed = await self._thread.run(self._spool.changed_by_others)
         if changed or self._endpoint_states.must_read:
             await self._prefetcher.reload(await self._endpoint_states.apply_operator_requests())
@@ -262,7 +315,7 @@ class Dispatcher:
             self._next_cleanup = elapsed + CLEANUP_SECONDS
             self._dead_lettering.expire_pending()
             self._must_clean_up = True
-            self._work_available.set()
+            self._request_round()
 
     async def _clean_up(self) -> None:
         """Remove one chunk of what the spool need not keep. Other work runs between chunks."""
@@ -272,7 +325,12 @@ class Dispatcher:
                 "cleaning up", self._spool.clean_up, now=now, keep=self._keep, limit=CLEANUP_ROWS
             )
         if self._must_clean_up:
-            self._work_available.set()
+            self._request_round()
+
+    def expect_end(self) -> None:
+        """No more deliveries will come, and the run waits for the outcomes of the last ones."""
+        self._outcomes_urgent_until = math.inf
+        self._request_round()
 
     def suspended_addresses(self) -> Set[Address]:
         """The webhooks that are disabled or paused."""
@@ -298,12 +356,30 @@ class Dispatcher:
             await self._write_all()
 
 
-async def _is_set(event: asyncio.Event, *, within: float) -> bool:
-    """Whether the event is set now, or within the given seconds."""
-    if event.is_set():
-        return True
-    try:
-        async with asyncio.timeout(within):
-            return await event.wait()
-    except TimeoutError:
-        return False
+class RoundTimer:
+    """Begins the rounds, each at the earliest time that was requested since the one before."""
+
+    def __init__(self) -> None:
+        self._is_due = asyncio.Event()
+        self._at = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def request(self, within_seconds: float) -> None:
+        """Begin a round after at most this time."""
+        if within_seconds <= 0.0:
+            self._is_due.set()
+        if self._is_due.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        if (at := loop.time() + within_seconds) < self._at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._at, self._timer = at, loop.call_at(at, self._is_due.set)
+
+    async def begin(self) -> None:
+        """Wait for the next round."""
+        await self._is_due.wait()
+        self._is_due.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._at, self._timer = math.inf, None

@@ -25,15 +25,23 @@ MAX_WAIT_SECONDS: Final = 0.25
 class HandOver:
     """The hand-over from the ingester to the lanes of one dispatcher. Implements ingester.DeliverySide."""
 
-    def __init__(self, lanes: Mapping[Address, Lane], on_enqueued: Callable[[Iterable[Address]], None]) -> None:
+    def __init__(
+        self,
+        lanes: Mapping[Address, Lane],
+        on_enqueued: Callable[[Iterable[Address]], None],
+        *,
+        on_waiting: Callable[[], None],
+    ) -> None:
         """Create it.
 
         Args:
             lanes: The current lanes.
             on_enqueued: Called with the webhooks that have new deliveries in the spool only.
+            on_waiting: Called if deliveries were stored that wait for an earlier event of their message.
         """
         self._lanes = lanes
         self._on_enqueued = on_enqueued
+        self._on_waiting = on_waiting
         self._holding: dict[Address, Lane] = {}
         self._room_changed = asyncio.Event()
 
@@ -58,6 +66,8 @@ class HandOver:
                 self._holding[address] = lane
                 if len(answer.items) < answer.request.limit:
                     del in_spool[address]
+                    if len(answer.items) < deliveries[address]:
+                        self._on_waiting()
                 else:
                     lane.queue.widen_window()
                 lane.start_attempts()
@@ -65,6 +75,8 @@ class HandOver:
 
     async def wait_for_room(self, deliveries: Mapping[Address, int]) -> None:
         """Wait while the lanes of most of these deliveries send, but have no room: at most MAX_WAIT_SECONDS."""
+        if not self._lacks_room(deliveries):
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(MAX_WAIT_SECONDS):
                 while self._lacks_room(deliveries):

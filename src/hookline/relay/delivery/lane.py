@@ -9,8 +9,9 @@ another state, so a lane can be dropped at any time.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from random import Random
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from hookline.model import Ordering, Webhook
 from hookline.relay.clock import RelayClock
@@ -23,7 +24,7 @@ from hookline.relay.delivery.attempt import (
     settle,
 )
 from hookline.relay.delivery.attempt_turns import AttemptTurns
-from hookline.relay.delivery.attempts_in_flight import AttemptsInFlight
+from hookline.relay.delivery.attempts_in_flight import AttemptsInFlight, TakeInHand
 from hookline.relay.delivery.circuit_breaker import BreakerPhase, CircuitBreaker
 from hookline.relay.delivery.counters import WebhookCounters
 from hookline.relay.delivery.lane_queue import LaneQueue
@@ -59,6 +60,17 @@ class LaneListener(Protocol):
         """The lane may send a probe. Answer its `probe_request` with `offer_probe`, later."""
 
 
+class SendingConditions(NamedTuple):
+    """What an attempt needs first. `may_send`: whether this process still owns the endpoint and may send now; None:
+    always. `take_in_hand` takes the delivery in hand, after crashes without a result; None: it is not necessary."""
+
+    may_send: Callable[[], bool] | None = None
+    take_in_hand: TakeInHand | None = None
+
+
+ALWAYS: Final = SendingConditions()
+
+
 class Lane:
     """Delivers to one endpoint. A changed configuration of the webhook gets a new lane."""
 
@@ -72,6 +84,7 @@ class Lane:
         counters: WebhookCounters,
         clock: RelayClock,
         random: Random,
+        conditions: SendingConditions = ALWAYS,
     ) -> None:
         """Create a lane without deliveries.
 
@@ -83,6 +96,7 @@ class Lane:
             counters: The counters of the webhook, which may already hold values of an earlier lane.
             clock: The relay's clock.
             random: The source of jitter.
+            conditions: What an attempt needs first.
         """
         policy = webhook.delivery
         self.webhook = webhook
@@ -91,6 +105,7 @@ class Lane:
         self.endpoint = endpoint
         self.ordered = policy.ordering is Ordering.MESSAGE
         self.paused = False
+        self.abandoned = False  # the process does not own the endpoint any more; set by the dispatcher
         self.queue = LaneQueue(
             ProbeChoice(webhook.address, random.random),
             takes_nothing=lambda: self._takes_nothing,
@@ -114,12 +129,18 @@ class Lane:
         self._clock = clock
         self._jitter = random.random
         self.attempts_in_flight = AttemptsInFlight(
-            endpoint, self, policy=policy.retry, clock=clock, breaker=self.breaker
+            endpoint,
+            self,
+            policy=policy.retry,
+            clock=clock,
+            breaker=self.breaker,
+            take_in_hand=conditions.take_in_hand,
         )
         self._timer: asyncio.TimerHandle | None = None
         self._unwritten = 0
         self._last_success = 0.0
         self._stopping = False
+        self._may_send = conditions.may_send
 
     @property
     def suspended(self) -> bool:
@@ -128,7 +149,12 @@ class Lane:
 
     @property
     def _takes_nothing(self) -> bool:
-        return self._stopping or self.suspended or self.breaker.phase is BreakerPhase.GONE
+        return self._stopping or self.suspended or self.breaker.phase is BreakerPhase.GONE or self.on_hold
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether this process may not send now: its lease is over, or the spool is away."""
+        return self._may_send is not None and not self._may_send()
 
     @property
     def full(self) -> bool:
@@ -142,7 +168,7 @@ class Lane:
 
     def start_attempts(self) -> None:
         """Start attempts, as far as breaker, rate limit and concurrency permit. Cheap if nothing is queued."""
-        if self._stopping or self.suspended:
+        if self._stopping or self.suspended or self.on_hold:
             return
         self._tick()
         while self.breaker.admits(len(self.attempts_in_flight)) and (item := self._next_delivery()) is not None:
@@ -200,6 +226,10 @@ class Lane:
             self.queue.put_back(item)
             return True
         return False
+
+    def requeue(self, item: QueuedDelivery) -> None:
+        """Return the delivery to the queue, because its attempt must not go out now."""
+        self.queue.put_back(item)
 
     def following(self) -> QueuedDelivery | None:
         """The delivery to attempt after one that has just ended; None if there is none, or it must wait."""

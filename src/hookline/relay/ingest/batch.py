@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -16,7 +16,7 @@ from hookline.relay.formats.line_reader import FEWER_EVENTS, event_of, read_care
 from hookline.relay.payload_line import PayloadLine
 from hookline.relay.routing import Defaults, Routes, SkipNames
 from hookline.relay.sources.json_values import split_values
-from hookline.relay.sources.source import START_POSITION, Batch, Position
+from hookline.relay.sources.source import START_POSITION, Batch, Messages, Position
 from hookline.relay.spool.spool import IngestBatch, NewDelivery, RejectedLine, ReplayedLine
 
 # The limit for all copies of a line that are kept with its rejected events.
@@ -95,7 +95,7 @@ def _items(line: Line, events: int) -> list[bytes] | None:
     return items if len(items) == events else None
 
 
-class _BatchBuilder:
+class BatchBuilder:
     """Collects the routing results of one transaction."""
 
     def __init__(self, names: SkipNames) -> None:
@@ -142,11 +142,48 @@ def build_batch(batch: Batch, context: IngestContext, start: int = 0) -> tuple[I
     crash between two groups the relay reads lines again, and their delivery ids are duplicates. Each group of a log
     has a position, so that another reader cannot store the same lines in between.
     """
-    group = _BatchBuilder(context.names)
+    group = BatchBuilder(context.names)
     for line in islice(batch.lines, start, None):
         if group.add_line(route_line(line, context)):
             break
-    return group.batch(batch.source, _position(batch, start, start + group.lines)), group.lines
+    end = start + group.lines
+    return group_of(batch, group, start=start, end=end), group.lines
+
+
+def group_of(batch: Batch, group: BatchBuilder, *, start: int, end: int, known: Collection[int] = ()) -> IngestBatch:
+    """Returns the group of the lines from index `start` up to `end` whose results were collected. The messages in
+    `known` were left out, because the spool has stored them before."""
+    built, redelivered = group.batch(batch.source, _position(batch, start, end)), end - start - group.lines
+    return msgspec.structs.replace(
+        built,
+        read=built.read + redelivered,
+        redelivered=redelivered,
+        messages=_messages(batch, start, end, known),
+        epoch=batch.epoch,
+    )
+
+
+def without_messages(
+    batch: Batch, context: IngestContext, known: Collection[int], *, start: int, end: int
+) -> IngestBatch:
+    """Builds the group of the lines from index `start` up to `end` again, without the messages in `known`."""
+    group = BatchBuilder(context.names)
+    for line in new_lines(batch, known, start=start, end=end):
+        group.add_line(route_line(line, context))
+    return group_of(batch, group, start=start, end=end, known=known)
+
+
+def new_lines(batch: Batch, known: Collection[int], *, start: int, end: int) -> Iterator[Line]:
+    """The lines from index `start` up to `end` whose messages are not in `known`."""
+    numbers = () if batch.messages is None else batch.messages.numbers[start:end]
+    return (line for line, number in zip(batch.lines[start:end], numbers, strict=True) if number not in known)
+
+
+def _messages(batch: Batch, start: int, end: int, known: Collection[int]) -> Messages | None:
+    if (messages := batch.messages) is None:
+        return None
+    numbers = [number for number in messages.numbers[start:end] if number not in known]
+    return msgspec.structs.replace(messages, numbers=numbers)
 
 
 def _position(batch: Batch, start: int, end: int) -> Position | None:
@@ -154,7 +191,7 @@ def _position(batch: Batch, start: int, end: int) -> Position | None:
     position, is_last = batch.position, end == len(batch.lines)
     if position is START_POSITION:
         return None
-    if position.follows is None:
+    if position.follows is None or position.inode:
         return position if is_last else None
     offset = position.offset if is_last else batch.lines[end - 1].number + 1
     follows = batch.lines[start - 1].number + 1 if start else position.follows
@@ -166,14 +203,20 @@ def build_replay_batch(lines: Sequence[ReplayedLine], source: str, context: Inge
 
     If one event of a line was rejected, only that event is routed. Returns the group and the number of its lines.
     """
-    group = _BatchBuilder(context.names)
+    group = BatchBuilder(context.names)
     for replayed in lines:
-        if group.add_line(_route_again(replayed, context)):
+        if group.add_line(route_again(replayed, context)):
             break
-    return group.batch(source, None, [replayed.n for replayed in lines[: group.lines]]), group.lines
+    return replay_group_of(lines, group, source), group.lines
 
 
-def _route_again(replayed: ReplayedLine, context: IngestContext) -> list[RoutedEvent]:
+def replay_group_of(lines: Sequence[ReplayedLine], group: BatchBuilder, source: str) -> IngestBatch:
+    """Returns the group of the first replayed lines, whose results were collected."""
+    return group.batch(source, None, [replayed.n for replayed in lines[: group.lines]])
+
+
+def route_again(replayed: ReplayedLine, context: IngestContext) -> list[RoutedEvent]:
+    """Returns the routing results of a replayed line, or of the event in it that was rejected."""
     line, part = replayed.line, replayed.part
     if part == WHOLE_LINE:
         return route_line(line, context)

@@ -5,21 +5,36 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
-from itertools import groupby
-from typing import Final, Protocol
+from functools import partial
+from itertools import groupby, islice
+from typing import Final, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from hookline.errors import PositionMoved
+from hookline.errors import MessagesKnown, PositionMoved
 from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
-from hookline.relay.ingest.batch import IngestContext, build_batch, build_replay_batch
+from hookline.relay.delivery_record import WHOLE_LINE
+from hookline.relay.ingest.batch import (
+    BatchBuilder,
+    IngestContext,
+    build_batch,
+    build_replay_batch,
+    group_of,
+    new_lines,
+    replay_group_of,
+    route_again,
+    route_line,
+    without_messages,
+)
+from hookline.relay.ingest.line_guard import GuardedLine, LineGuard
+from hookline.relay.one_thread import OneThread
 from hookline.relay.sources.source import Batch, LineSource
-from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest, Enqueued, IngestBatch
-from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.spool.crash_guard import CrashGuard
+from hookline.relay.spool.crash_notes import REPLAYED_LINES, source_work
+from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest, Enqueued, IngestBatch, ReplayedLine
 from hookline.relay.summary import InputEnd, unknown_formats
 
 WRONG_FORMAT_LINES: Final = 1000  # if none of the first 1000 lines is recognized, a run with an end stops
@@ -29,6 +44,9 @@ FULL_SPOOL_CHECK_SECONDS: Final = 1.0  # between checks whether any pending deli
 FULL_SPOOL_ROOM: Final = 10
 FULL_SPOOL_LINE_SECONDS: Final = 60.0
 REPLAYED_LINES_PER_BATCH: Final = 500
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class IngestResult(Enum):
@@ -54,11 +72,22 @@ class IngestLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Group(msgspec.Struct, frozen=True):
-    """Lines of a batch that one transaction stores. `is_last`: no other group of the batch follows."""
+    """Lines of a batch that one transaction stores: those from index `start` up to `stop`. `is_last`: no other group
+    of the batch follows."""
 
     lines: IngestBatch
     batch: Batch
-    is_last: bool
+    start: int
+    stop: int
+
+    @property
+    def is_last(self) -> bool:
+        return self.stop == len(self.batch.lines)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the lines are also in a file, or in a log until they are acknowledged."""
+        return self.batch.position.inode != 0 or self.batch.on_durable is not None
 
     @property
     def is_end(self) -> bool:
@@ -69,7 +98,7 @@ class DeliverySide(Protocol):
     """The lanes, as the ingester sees them. It passes the number of deliveries of a group, by webhook."""
 
     async def wait_for_room(self, deliveries: Mapping[Address, int]) -> None:
-        """Called before a group of a file is stored. Waits a short time if the lanes fall behind."""
+        """Called before a group of a file or log is stored. Waits a short time if the lanes fall behind."""
 
     def requests(self, deliveries: Mapping[Address, int]) -> list[DequeueRequest]:
         """Called before each group is stored. Returns the requests of lanes that take deliveries from memory."""
@@ -83,7 +112,7 @@ class Ingester:
 
     Args:
         source: the input, or None if only replayed lines are read.
-        thread: the thread of the spool.
+        guard: guards against lines that end the process, and has the thread of the spool.
         routing: gives the context that applies now. Called for every batch, in the reader's thread.
         lanes: take the deliveries that are stored.
         held: gives the webhooks that are disabled or paused. Called while a full spool pauses the input.
@@ -98,7 +127,7 @@ class Ingester:
     def __init__(
         self,
         source: LineSource | None,
-        thread: SpoolThread,
+        guard: CrashGuard,
         *,
         routing: Callable[[], IngestContext],
         lanes: DeliverySide,
@@ -117,12 +146,13 @@ class Ingester:
         self._routing = routing
         self._lanes = lanes
         self._held = held
-        self._thread = thread
-        self._spool = thread.spool
+        self._thread = guard.thread
+        self._spool = guard.thread.spool
         self._limits = limits
         self._clock = clock
         self._log = log
-        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
+        self._guard = LineGuard(guard)
+        self._reader = OneThread("reader")
         self._retries = asyncio.Lock()
         self._finishing = False
 
@@ -153,6 +183,8 @@ class Ingester:
                 if not await self._wait_for_room(pending):
                     return IngestResult.NO_ROOM
                 group = await reading
+                if not isinstance(group, _Group):
+                    group = await self._build_guarded(*group)
                 if not group.is_end:
                     reading = self._read_ahead(self.source)
                 pending = await self._take(group, pending)
@@ -167,18 +199,49 @@ class Ingester:
 
     async def _take(self, group: _Group, pending: int) -> int:
         """Stores a group, and informs the source. Returns the number of pending deliveries."""
-        batch = group.batch
-        if group.lines.read or group.lines.position is not None:
+        batch, work = group.batch, source_work(group.batch.source)
+        lines = self._with_progress(group.lines, work) if group.is_last else group.lines
+        if lines.read or lines.position is not None:
             try:
-                pending = await self._store_group(group.lines, waits=batch.position.inode != 0)
+                pending = await self._store_new(group, lines)
             except PositionMoved as moved:
                 self._log.info("lines dropped, another reader has read them", reason=moved.message)
                 if batch.on_dropped is not None:
                     batch.on_dropped()
                 return pending
+        if lines.progress_of is not None:
+            self._guard.progressed(work, len(batch.lines))
         if group.is_last and batch.on_durable is not None:
             batch.on_durable()
         return pending
+
+    async def _store_new(self, group: _Group, lines: IngestBatch) -> int:
+        """Stores a group without the messages that the spool has already: one that was delivered again."""
+        known = frozenset[int]()
+        while True:
+            try:
+                return await self._store_group(lines, waits=group.is_kept)
+            except MessagesKnown as stored:
+                known |= stored.numbers
+            progress_of = lines.progress_of
+            lines = msgspec.structs.replace(await self._build_new(group, known), progress_of=progress_of)
+
+    async def _build_new(self, group: _Group, known: Set[int]) -> IngestBatch:
+        """Not in the reader's thread, which may wait until this group is durable."""
+        batch, start, end, context = group.batch, group.start, group.stop, self._routing()
+        work = source_work(batch.source)
+        if not self._guard.is_careful(work):
+            return await asyncio.to_thread(without_messages, batch, context, known, start=start, end=end)
+        builder, new = BatchBuilder(context.names), list(new_lines(batch, known, start=start, end=end))
+        guarded = (GuardedLine(one, WHOLE_LINE, partial(asyncio.to_thread, route_line, one, context)) for one in new)
+        while builder.lines < len(new):  # they fitted into one transaction before
+            await self._guard.read(work, guarded, builder)
+        return group_of(batch, builder, start=start, end=end, known=known)
+
+    def _with_progress(self, group: IngestBatch, work: str) -> IngestBatch:
+        if not self._guard.awaits_progress(work):
+            return group
+        return msgspec.structs.replace(group, progress_of=work)
 
     def _is_wrong_format(self) -> bool:
         """Returns whether the run stops because nothing is recognized. A followed input only gets a warning."""
@@ -201,19 +264,39 @@ class Ingester:
                 self._log.warning("unfinished last line remains for the next run", source=name, bytes=length)
         self.input_end = InputEnd(tuple(unread), tuple(source.already_read()))
 
-    def _read_ahead(self, source: LineSource) -> asyncio.Future[_Group]:
+    def _read_ahead(self, source: LineSource) -> asyncio.Future[_Group | tuple[Batch, int]]:
         return asyncio.get_running_loop().run_in_executor(self._reader, self._next_group, source)
 
-    def _next_group(self, source: LineSource) -> _Group:
-        """Runs in the reader's thread."""
+    def _next_group(self, source: LineSource) -> _Group | tuple[Batch, int]:
+        """Runs in the reader's thread. Returns a batch as it is if its lines need the guard."""
         batch, start = self._unfinished_batch or (source.read(), 0)
-        group, taken = build_batch(batch, self._routing(), start)
+        if batch.lines and not self._guard.trusts(source_work(batch.source)):
+            return batch, start
+        return self._group(batch, start, *build_batch(batch, self._routing(), start))
+
+    async def _build_guarded(self, batch: Batch, start: int) -> _Group:
+        """Reads lines of a source that begins in this run, or that is read line by line."""
+        work, context = source_work(batch.source), self._routing()
+        if not await self._guard.start(work):
+            return self._group(batch, start, *await self._in_reader(build_batch, batch, context, start))
+        builder = BatchBuilder(context.names)
+        lines = islice(batch.lines, start, None)
+        guarded = (GuardedLine(one, WHOLE_LINE, partial(self._in_reader, route_line, one, context)) for one in lines)
+        await self._guard.read(work, guarded, builder)
+        end = start + builder.lines
+        return self._group(batch, start, group_of(batch, builder, start=start, end=end), builder.lines)
+
+    async def _in_reader(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._reader, partial(function, *args, **kwargs))
+
+    def _group(self, batch: Batch, start: int, group: IngestBatch, taken: int) -> _Group:
+        """Returns the group of the lines from index `start` on, and remembers the rest of the batch."""
         self._unfinished_batch = (batch, start + taken) if start + taken < len(batch.lines) else None
         if not self._any_recognized:
             blank = sum(not line.data.strip() for line in batch.lines[start : start + taken])
             unknown = len(group.rejected) + unknown_formats(group.skipped)
             self._any_recognized = group.read > blank + unknown
-        return _Group(group, batch, self._unfinished_batch is None)
+        return _Group(group, batch, start, start + taken)
 
     async def read_replayed_lines(self) -> None:
         """Routes the rejected lines again that `dead replay` put back."""
@@ -222,13 +305,27 @@ class Ingester:
                 for source, replayed in groupby(lines, key=lambda one: one.source):
                     remaining = list(replayed)
                     while remaining:
-                        group, taken = build_replay_batch(remaining, source, self._routing())
+                        group, taken = await self._build_replayed(remaining, source)
                         await self._store_group(group)
+                        if group.progress_of is not None:
+                            self._guard.progressed(REPLAYED_LINES, taken)
                         del remaining[:taken]
 
+    async def _build_replayed(self, lines: Sequence[ReplayedLine], source: str) -> tuple[IngestBatch, int]:
+        context = self._routing()
+        if not await self._guard.start(REPLAYED_LINES):
+            group, taken = build_replay_batch(lines, source, context)
+            return self._with_progress(group, REPLAYED_LINES), taken
+        builder = BatchBuilder(context.names)
+        guarded = (
+            GuardedLine(one.line, one.part, partial(self._in_reader, route_again, one, context)) for one in lines
+        )
+        await self._guard.read(REPLAYED_LINES, guarded, builder)
+        return self._with_progress(replay_group_of(lines, builder, source), REPLAYED_LINES), builder.lines
+
     async def _store_group(self, group: IngestBatch, *, waits: bool = False) -> int:
-        """Stores a group, and hands its deliveries to the lanes. `waits`: for room in them, because the lines are in
-        a file."""
+        """Stores a group, and hands its deliveries to the lanes. `waits`: for room in them, because the lines are
+        kept elsewhere."""
         deliveries = Counter(new.delivery.address for new in group.deliveries)
         if waits:
             await self._lanes.wait_for_room(deliveries)

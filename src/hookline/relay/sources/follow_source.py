@@ -18,6 +18,8 @@ from hookline.relay.sources.watching.changed_logs import ChangedLogs
 # most changes before the next round; the rounds find the rest, for example changes by another machine.
 MIN_READ_INTERVAL_SECONDS = 0.02
 MAX_READ_INTERVAL_SECONDS = 1.0
+# So long after a report the system is expected to report the further changes of the same log.
+REPORTED_SECONDS = 1.0
 # A check of a file costs a few microseconds. With many files the rounds are therefore farther apart, and a round
 # checks only every second one of those that have not changed for some rounds.
 READ_INTERVAL_PER_FILE_SECONDS = 0.0004
@@ -132,6 +134,7 @@ class FollowSource:
         """Checks the logs of which the system reports a change."""
         logs, others_changed, any_lost = self._changed.take(now, self._names.logs)
         for log, is_write in logs.items():
+            log.reported_at = now
             if not is_write:
                 self._check(log, now)
         if logs:
@@ -212,9 +215,10 @@ class FollowSource:
         self._reads += 1
         if batch is not None and batch.lines:
             self._bytes += sum(line.length for line in batch.lines)
-            # More may follow soon, also where the system does not report changes.
-            self._interval = MIN_READ_INTERVAL_SECONDS
-            self._next_round = min(self._next_round, now + self._round_seconds(self._interval))
+            if isinstance(one, PipeReader) or now - one.reported_at > REPORTED_SECONDS:
+                # More may follow soon, and the system may not report it.
+                self._interval = MIN_READ_INTERVAL_SECONDS
+                self._next_round = min(self._next_round, now + self._round_seconds(self._interval))
         return batch
 
     def _read_log(self, log: RotatedLog, now: float) -> Batch | None:

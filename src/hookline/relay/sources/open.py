@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from hookline.relay.sources.batch_source import BatchSource
+from hookline.relay.sources.broker.open_broker import require_address
+from hookline.relay.sources.broker.source_address import find_address
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.files.listing import LinkRule, Listings
 from hookline.relay.sources.files.read_context import ReadContext
@@ -15,7 +17,11 @@ from hookline.relay.sources.timing import SYSTEM_TIMING, Timing
 
 
 def require_sources(names: Sequence[str], *, follow: bool) -> None:
-    """Raises HooklineError if a source does not exist. One that is followed may be created later."""
+    """Raises HooklineError if a source does not exist. One that is followed may be created later. An address is only
+    checked for its form."""
+    if (address := find_address(names)) is not None:
+        require_address(address)
+        return
     for name in names:
         if name != STANDARD_INPUT and not follow:
             expand(name)

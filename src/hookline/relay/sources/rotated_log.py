@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Collection
 from contextlib import suppress
@@ -40,6 +41,7 @@ class RotatedLog:
         last_check: its file at the last check, if it has one file.
         is_settled: all of the log was read, and it has not changed at the last check.
         files: the files of the log, the oldest first.
+        reported_at: when the system reported its latest change, on the monotonic clock. Set by the caller.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class RotatedLog:
         self._tracked, self._context, self._logger = tracked, context, context.logger
         self._members: Collection[str] = ()
         self.is_settled = False
+        self.reported_at = -math.inf
         self.last_check = LastCheck()
         self._named, self._max_open = root is None, max_open
         self._inspection = NameInspection(context.logger)

@@ -34,7 +34,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
         at: the time at which the spool stored the position, in Unix seconds; 0 before that.
         follows: the `offset` that the stored position of this key must have, or 0 if none is stored. Otherwise the
             spool stores nothing. None: any. Not stored. The position of a log has it, because several readers may
-            move it. `key` is then not empty, and the number of a line is its offset.
+            move it. `key` is then not empty, and the number of a line of a log is its offset.
     """
 
     name: str
@@ -84,6 +84,8 @@ class Batch(msgspec.Struct, frozen=True):
             START_POSITION.
         end: all sources are at their end. Never true while a source is followed.
         messages: the messages of a stream, one for each line. None: the lines are known by the position.
+        epoch: the epoch of the lease under which the lines were read; the spool refuses them with PositionMoved after
+            the lease was lost. None: the source needs no lease.
         on_durable: called on the event loop after all lines and the position are durable. Must not block.
         on_dropped: called on the event loop if lines were dropped because another reader has moved the position
             (`Position.follows`), perhaps more than once. Must not block. The source continues from the stored
@@ -95,16 +97,20 @@ class Batch(msgspec.Struct, frozen=True):
     position: Position
     end: bool
     messages: Messages | None = None
+    epoch: int | None = None
     on_durable: Callable[[], None] | None = None
     on_dropped: Callable[[], None] | None = None
 
 
 class SourceLag(msgspec.Struct, frozen=True):
-    """The position of a source, and its unread bytes (compressed ones of a compressed file; None for a pipe)."""
+    """The position of a source, and its unread bytes (compressed ones of a compressed file; None for a pipe). Of a
+    distributed log it has the number of unread messages instead.
+    """
 
     source: str
     position: Position
     unread_bytes: int | None
+    unread_messages: int | None = None
 
 
 class SourceLog(Protocol):

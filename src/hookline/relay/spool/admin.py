@@ -14,12 +14,18 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from hookline.model import Address
-from hookline.observe.snapshot import RelayStatus, SpoolStatus
+from hookline.observe.snapshot import SpoolProcesses, SpoolStatus
 from hookline.relay.delivery_record import DeadLetter, FailedAttempt
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.spool import EndpointState, State
 
 MIN_TRACE_ID_DIGITS: Final = 8  # hexadecimal digits of a delivery id that `trace` accepts
+MIN_LETTER_ID_DIGITS: Final = 6  # of the id of a dead delivery
+MAX_TRACED_DELIVERIES: Final = 1000
+MAX_TRACED_LINES: Final = 20
+# Rejected lines have no index by their contents: `trace` reads at most this many of the newest.
+MAX_LINES_SEARCHED: Final = 100_000
+MAX_CHECKPOINT_ROWS: Final = 1000
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -70,6 +76,8 @@ class Backlog(NamedTuple):
 class TracedDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the spool keeps of one delivery.
 
+    `slot` is that of its webhook in a shared spool.
+
     `read` is the time at which it was read or replayed. If it is not `exact`, it is computed from an age that did not
     grow while the webhook was disabled or paused. `settled` is the time at which it was delivered, dead-lettered or
     discarded. `body` is None after the delivery. `predecessor` is the id of a pending earlier event of its message.
@@ -98,6 +106,7 @@ class TracedDelivery(msgspec.Struct, frozen=True, kw_only=True):
     paused: float | None
     not_before: float | None
     predecessor: str | None
+    slot: int | None = None
 
 
 class TracedLine(msgspec.Struct, frozen=True):
@@ -200,9 +209,9 @@ class SpoolStatistics(Protocol):
     def spool_status(self, *, now: float) -> SpoolStatus:
         """The whole status, at one moment. Takes some 0.2 s when a million deliveries are pending."""
 
-    def relay_status(self) -> tuple[str | None, RelayStatus | None]:
-        """The process that owns the spool (None: no relay runs), and the status that it published last: None while
-        it starts or cannot write, and if it is of another version. Never raises."""
+    def processes(self) -> SpoolProcesses:
+        """The processes that use the spool, with the status that each published last: None while it starts or cannot
+        write, and if it is of another version. A spool that is not shared has at most one. Never raises."""
 
     def backlogs(self) -> Mapping[Address, Backlog] | None:
         """By webhook, for all that the spool knows. None when the spool does not exist."""

@@ -20,14 +20,19 @@ if TYPE_CHECKING:  # a command that only checks a location, or finds no spool th
         TraceSearch,
         WebhookControl,
     )
+    from hookline.relay.spool.leases import SharedSpool
     from hookline.relay.spool.spool import Spool, StatusPublisher
+    from hookline.relay.spool.transfer import MoveSource, MoveTarget
 
 
 class SpoolStore(Protocol):
     """The spool at one location. It opens nothing itself: a command asks for the port that it needs.
 
-    `name` is the location for messages, without a password.
+    `name` is the location for messages, without a password. A `shared` spool can be open in several processes, each
+    of which owns a share of the endpoints.
     """
+
+    shared: bool
 
     @property
     def name(self) -> str: ...
@@ -40,6 +45,13 @@ class SpoolStore(Protocol):
         Raises SpoolUnusable when another process owns it, or when it is damaged or of a newer format.
         """
 
+    def join(self, *, kind: str, name: str) -> SharedSpool:
+        """Open a shared spool as one of its processes, without a share of its endpoints yet.
+
+        `kind` is ``relay`` or ``deliver``, `name` that of the relays that read the same files. Raises SpoolUnusable
+        if no spool exists there, and WrongUse for a spool that is not shared.
+        """
+
     def status_publisher(self) -> StatusPublisher: ...
 
     # -- for operators
@@ -49,6 +61,26 @@ class SpoolStore(Protocol):
 
     def create_if_missing(self, *, since: str) -> None:
         """Create an empty spool if none exists. `since` as in `open`. Raises SpoolUnusable."""
+
+    def create(self, *, since: str = "", slots: int | None = None, lease_seconds: float | None = None) -> None:
+        """Create an empty spool. `since` as in `open`. Only a shared one has slots and leases (None: the default).
+
+        Raises SpoolUnusable, also if a spool exists.
+        """
+
+    def migrate(self, *, since: str) -> tuple[int, int]:
+        """Change the format to that of this version. Returns the formats before and afterwards. `since` as in `open`.
+
+        Raises SpoolUnusable, also while a relay owns an embedded spool, and while a process of an older version uses
+        a shared one.
+        """
+
+    def move_source(self, *, since: str) -> AbstractContextManager[MoveSource]:
+        """`since` as in `open`. Raises SpoolUnusable while a process owns the spool, or a share of it."""
+
+    def move_target(self, *, since: str) -> AbstractContextManager[MoveTarget]:
+        """`since` as in `open`. Raises SpoolUnusable while a relay owns an embedded spool, and while the spool is the
+        source of a move."""
 
     def dead_letters(self) -> AbstractContextManager[DeadLetterStore]: ...
 
@@ -69,9 +101,27 @@ def _embedded(location: str) -> SpoolStore:
     return EmbeddedStore(Path(location))
 
 
+def _shared(location: str) -> SpoolStore:
+    try:
+        from hookline.relay.spool.postgres.shared import SharedStore  # noqa: PLC0415 - as above
+    except ImportError as missing:
+        if missing.name is not None and missing.name.split(".")[0] == "hookline":
+            raise
+        raise SpoolUnusable(
+            f"the package for a spool in PostgreSQL cannot be loaded: {missing}",
+            hint="install it in hookline's environment: pip install 'psycopg[binary]', or pipx inject hookline "
+            "'psycopg[binary]'",
+        ) from missing
+    return SharedStore(location)
+
+
 # By the scheme of the location (`scheme://…`). A location without a scheme is a directory.
 DIRECTORY_SCHEME: Final = ""
-STORES: Final[dict[str, Callable[[str], SpoolStore]]] = {DIRECTORY_SCHEME: _embedded}
+STORES: Final[dict[str, Callable[[str], SpoolStore]]] = {
+    DIRECTORY_SCHEME: _embedded,
+    "postgresql": _shared,
+    "postgres": _shared,
+}
 
 
 def spool_store(location: str | Path) -> SpoolStore:

@@ -21,6 +21,7 @@ from hookline.model import Address
 from hookline.observe.snapshot import RelayStatus
 from hookline.relay.delivery_record import Delivery, Line
 from hookline.relay.sources.source import Messages, Position
+from hookline.relay.spool.crash_notes import CrashNotes
 
 
 class State(IntEnum):
@@ -61,7 +62,8 @@ class IngestBatch(msgspec.Struct, frozen=True, kw_only=True):
     batch of a file is too large for one transaction, only the last of its groups has the position. `messages` are
     the messages of a stream from which the results are; a message is in one group as a whole. `redelivered` is the
     number of messages that were left out because the spool has stored them before: each counts once in `read`, and is
-    a duplicate.
+    a duplicate. `epoch` is that of the reader's lease (Batch.epoch). `progress_of` is the work (crash_notes.py) that
+    makes progress with this group, if it has made none since its start.
     """
 
     source: str
@@ -73,6 +75,8 @@ class IngestBatch(msgspec.Struct, frozen=True, kw_only=True):
     rejected: Sequence[RejectedLine]
     messages: Messages | None = None
     redelivered: int = 0
+    epoch: int | None = None
+    progress_of: str | None = None
 
 
 class QueuedDelivery(msgspec.Struct, frozen=True):
@@ -200,14 +204,15 @@ class IngestSpool(Protocol):
     ) -> Enqueued:
         """Store a group of lines together with their position. Called for every group.
 
-        Afterwards the source may forget the lines. A delivery whose id is pending, dead, or was delivered in the last
-        `dedupe_window` seconds counts as a duplicate and is not stored.
+        Afterwards the source may forget the lines, and the note of the work `progress_of` is gone with its items. A
+        delivery whose id is pending, dead, or was delivered in the last `dedupe_window` seconds counts as a duplicate
+        and is not stored.
 
         The spool remembers the numbers of `batch.messages`, by their stream, whatever the messages led to. It forgets
         those of the same stream up to `batch.messages.floor`.
 
         Raises PositionMoved, and stores nothing, if the stored position is not the one that the batch's position
-        `follows`. The ingester then drops the group.
+        `follows`, or if the reader's lease with the batch's `epoch` was lost. The ingester then drops the group.
 
         Args:
             batch: The group.
@@ -219,6 +224,8 @@ class IngestSpool(Protocol):
                 request without an answer; it must do so if it has to read the spool for the answer's deliveries.
 
         Raises:
+            PositionMoved: The stored position is not the one that the batch's position `follows`. Nothing was stored.
+                The ingester drops the group.
             MessagesKnown: The spool remembers some of `batch.messages`: it has all of these. Nothing was stored or
                 forgotten. The ingester calls again without them, with `redelivered`.
         """
@@ -349,13 +356,14 @@ class MaintenanceSpool(Protocol):
 
     def tally(self) -> dict[str, int]:
         """The counts of the spool's whole life: ``read``, ``replayed``, ``delivered``, ``skipped:REASON``,
-        ``rejected``, ``dead``, ``duplicates``, ``attempts``; and the number of ``pending``. Called each second."""
+        ``rejected``, ``dead``, ``duplicates``, ``attempts``; ``moved_in`` and ``moved_out``, the pending deliveries
+        that `spool move` brought or took; and the number of ``pending``. Called each second."""
 
     def close(self) -> None:
         """Called once, last. Afterwards everything is on the disk, and another relay may open the spool."""
 
 
-class Spool(IngestSpool, DequeueSpool, SettleSpool, EndpointStates, MaintenanceSpool, Protocol):
+class Spool(IngestSpool, DequeueSpool, SettleSpool, EndpointStates, CrashNotes, MaintenanceSpool, Protocol):
     """All ports of a relay. One process owns the spool, or its share of the endpoints, from opening to `close`."""
 
 

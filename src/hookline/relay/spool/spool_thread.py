@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
 from hookline.errors import SpoolStalled
 from hookline.observe.log import Log
+from hookline.relay.one_thread import OneThread
 from hookline.relay.spool.spool import Spool
 
 STALLED_RETRY_SECONDS: Final = 0.5
@@ -21,16 +21,30 @@ _T = TypeVar("_T")
 class SpoolThread:
     """Runs calls of the spool. `stalled` is the reason why the spool cannot be written now; None: it can."""
 
-    def __init__(self, spool: Spool, log: Log) -> None:
+    def __init__(self, spool: Spool, log: Log, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Create it. `loop`: that of the calls; without it, `run_from_thread` is for the time after the first one."""
         self.spool = spool
         self.stalled: str | None = None
         self._log = log
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
+        self._loop = loop
+        self._thread = OneThread("spool")
 
     async def run(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Run a call in the thread. If the caller is cancelled, the call still runs to its end."""
-        work = asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args, **kwargs))
-        return await asyncio.shield(work)
+        """Run a call that reads, and repeat it while the spool cannot be reached."""
+        return await self.retry_while_stalled("the relay", function, *args, **kwargs)
+
+    async def run_once(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run a call in the thread. If the caller is cancelled, the call still runs to its end.
+
+        Raises SpoolStalled.
+        """
+        self._loop = asyncio.get_running_loop()
+        return await self._loop.run_in_executor(self._thread, partial(function, *args, **kwargs))
+
+    def run_from_thread(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run a call that reads, and wait for it. Called from another thread."""
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(self.run(function, *args, **kwargs), self._loop).result()
 
     async def retry_while_stalled(
         self, activity: str, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
@@ -43,7 +57,7 @@ class SpoolThread:
         try:
             while True:
                 try:
-                    result = await self.run(function, *args, **kwargs)
+                    result = await self.run_once(function, *args, **kwargs)
                 except SpoolStalled as stalled:
                     self.stalled = stalled.message
                     if not waiting:

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from builders import delivery
+from builders import delivery, document, entry
 from contract.spool_stores import put
 from hookline.cli.commands.endpoint_control import retry_text
 from hookline.cli.main import main
+from hookline.model import Address
 from hookline.observe.snapshot import LaneStatus
 from hookline.relay.spool.factory import spool_store
+from hookline.state.factory import open_state
+from hookline.state.store import EMPTY
+from postgres_server import new_state
 
 
 @pytest.mark.parametrize(
@@ -29,6 +33,20 @@ def test_the_effect_of_retry_now(due: int, pending: int, phase: str | None, expe
     """It depends on the circuit breaker: after a success of one probe, the others follow."""
     lane = None if phase is None else LaneStatus(webhook="a/b", phase=phase, reason="http 503")
     assert expected in retry_text(due, pending, lane)
+
+
+@pytest.mark.parametrize("command", [["pause", "acme/prod"], ["retry-now", "acme/prod"], ["dead", "import"]])
+def test_only_init_creates_a_shared_spool(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its owner chooses its slots, its lease and its role."""
+    state, shared, letters = str(tmp_path / "state.db"), new_state(), tmp_path / "letters.ndjson"
+    open_state(state).commit(EMPTY, {Address("acme", "prod"): document()}, entry())
+    letters.write_text("{}\n")
+    more = [str(letters)] if command[-1] == "import" else ["--state", state]
+    assert 8 == main([*command, "--spool", shared, *more])
+    assert "create it with `hookline spool init`" in capsys.readouterr().err
+    assert not spool_store(shared).exists()
 
 
 def test_a_mistyped_webhook_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,6 +69,19 @@ def test_how_many_were_rejected(capsys: pytest.CaptureFixture[str], tally: dict[
     assert expected in advice(capsys, Ending.WRONG_FORMAT, summed(**tally))
 
 
+@pytest.mark.parametrize(
+    ("spool", "expected"),
+    [
+        ("spool", "3 still pending: `hookline relay --drain` delivers them.\n"),
+        ("postgresql://db.acme.example/feedback", "3 still pending: the processes that own their endpoints deliver"),
+    ],
+)
+def test_who_delivers_what_is_pending(capsys: pytest.CaptureFixture[str], spool: str, expected: str) -> None:
+    """A relay that ends on a shared spool leaves to other processes what they own."""
+    print_advice(Ending.SETTLED, summed(pending=3), replace(OPTIONS, spool=spool))
+    assert expected in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("sources", [(), ("events",), ("/var/log/*.log", "events")], ids=["drained", "file", "files"])
 def test_stopped_where_nothing_is_lost(capsys: pytest.CaptureFixture[str], sources: Sequence[str]) -> None:
     """With files, and with a spool that is only drained, the same command continues after a stop."""
@@ -86,3 +99,9 @@ def test_stopped_at_a_pipe(capsys: pytest.CaptureFixture[str], pipe: str) -> Non
 def test_stopped_while_following(capsys: pytest.CaptureFixture[str]) -> None:
     """A followed file has no end that a stop could precede, so there is no advice."""
     assert not advice(capsys, Ending.STOPPED, summed(), ["events"], followed=True)
+
+
+def test_a_move_into_the_spool_is_carried() -> None:
+    """The account of a run adds up if deliveries came from another spool meanwhile."""
+    summary = summarize({"pending": 2}, {"pending": 4, "read": 3, "moved_in": 5, "delivered": 6}, 1.0)
+    assert (3 + 7, 6 + 4) == (summary.read + summary.carried, summary.delivered + summary.pending)

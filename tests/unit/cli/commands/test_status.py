@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from hookline.cli.commands.status import MAX_REASON_ROWS, MAX_WEBHOOK_ROWS, status_text
@@ -10,7 +12,7 @@ from hookline.observe.status import status_document
 
 
 def text(
-    spool: SpoolStatus, relay: RelayStatus | None = None, holder: str | None = None, **options: bool
+    spool: SpoolStatus, relay: RelayStatus | None = None, holder: str | None = None, **options: Any
 ) -> list[str]:
     return list(status_text(spool, relay, holder, **{"everything": False, **options}))
 
@@ -98,6 +100,14 @@ def test_sources_with_what_is_not_read_yet() -> None:
     line = text(facts, busy, "process 7")[-1]
     assert line.startswith("a\\u001b[2J  1,234  99")
     assert line.endswith("2.0 KiB, 65 s without a line")
+
+
+def test_a_log_with_messages_that_are_not_read_yet() -> None:
+    """The stream of a broker counts messages, not bytes."""
+    facts = SpoolStatus(at=0.0, tally={}, checkpoints=[Checkpoint(name="nats://host/S", line=9, offset=0, at=0.0)])
+    lag = LagStatus(name="nats://host/S", line=9, offset=0, behind=None, seconds=0.0, behind_messages=1200)
+    busy = RelayStatus(version="1", process=7, started=0.0, at=0.0, lags=[lag])
+    assert text(facts, busy, "process 7")[-1].endswith("  1,200 messages")
 
 
 def test_a_reason_is_cut_for_a_terminal_only() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from hookline.cli.commands.trace import why_waiting
+from hookline.cli.commands.trace import why_waiting, why_waiting_anywhere
 from hookline.model import Address
-from hookline.observe.snapshot import LaneStatus, RelayStatus
+from hookline.observe.snapshot import LaneStatus, ProcessStatus, RelayStatus, SpoolProcesses
 from hookline.relay.spool.admin import TracedDelivery
 from hookline.relay.spool.spool import State
 
@@ -58,3 +58,19 @@ def test_a_delivery_in_flight() -> None:
     relay = RelayStatus(version="1", process=1, started=0.0, at=0.0, lanes=[facts])
     assert "in flight" == why(WAITING, relay)
     assert "in flight" not in why(WAITING, relay, id="b2")
+
+
+def test_why_it_waits_in_a_shared_spool() -> None:
+    """The owner of the webhook's slot knows the reason; without a living owner, that is the reason."""
+    status = lane("open", reason="http 503", until=1060.0)
+    owner = ProcessStatus(host="a", pid=7, slots=[3], lease_seconds=5.0, status=status)
+    other = ProcessStatus(host="b", pid=8, slots=[4], lease_seconds=5.0, status=lane())
+    gone = msgspec.structs.replace(owner, lease_seconds=-1.0)
+    waiting = msgspec.structs.replace(WAITING, slot=3)
+
+    def shared(*processes: ProcessStatus) -> str | None:
+        return why_waiting_anywhere(waiting, SpoolProcesses(processes=processes, slots=64), now=1000.0)
+
+    assert "open until 1970-01-01T00:17:40Z: http 503" in str(shared(other, owner))
+    assert "a/7, which owns its slot 3, is gone; another process takes the slot over" == shared(other, gone)
+    assert "no process owns its slot 3" == shared(other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from random import Random
@@ -436,3 +436,84 @@ async def test_the_spool_is_not_stalled_when_no_caller_waits_for_it(desk: Desk) 
     with suppress(asyncio.CancelledError):
         await waiting
     assert desk.thread.stalled is None
+
+
+class Requests:
+    """Records in how many seconds the next round is requested."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def request(self, within_seconds: float) -> None:
+        self.seconds.append(within_seconds)
+
+
+@pytest.fixture
+def idle_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Desk, list[float]]]:
+    """A dispatcher whose rounds do not run, and the requests for them."""
+    requests = Requests()
+    monkeypatch.setattr(dispatcher, "RoundTimer", lambda: requests)
+    desk = Desk(tmp_path, monkeypatch)
+    yield desk, requests.seconds
+    desk.spool.close()
+
+
+def settle(desk: Desk, lane: Lane, *seqs: int) -> None:
+    for seq in seqs:
+        item = queued_delivery(seq, address=ADDRESS)
+        desk.dispatcher.settled(lane, item, settlement(item))
+
+
+async def test_outcomes_are_gathered_from_the_first_on(idle_desk: tuple[Desk, list[float]]) -> None:
+    """The first outcome of a group requests its round. Each outcome of a full lane requests it at once."""
+    desk, requests = idle_desk
+    lane = desk.lane(Scripted(accepts))
+    settle(desk, lane, 1, 2, 3)
+    assert [dispatcher.GATHER_OUTCOMES_SECONDS] == requests
+    lane._unwritten = 64
+    settle(desk, lane, 4)
+    assert [dispatcher.GATHER_OUTCOMES_SECONDS, 0.0] == requests
+
+
+async def test_outcomes_are_written_sooner_while_events_wait_for_them(
+    idle_desk: tuple[Desk, list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event is stored whose message has one in flight, or with an outcome that is not written."""
+    desk, requests = idle_desk
+    lane = desk.lane(Scripted(accepts))
+    desk.dispatcher._note_waiting_events()
+    assert [] == requests
+    settle(desk, lane, 1)
+    assert [dispatcher.GATHER_SECONDS] == requests
+    desk.dispatcher._note_waiting_events()
+    assert [dispatcher.GATHER_SECONDS] * 2 == requests
+    desk.dispatcher._settlements.clear()
+    monkeypatch.setattr(dispatcher, "ORDER_SECONDS", 0.0)
+    desk.dispatcher._outcomes_urgent_until = 0.0
+    desk.dispatcher._note_waiting_events()
+    settle(desk, lane, 2)
+    assert dispatcher.GATHER_OUTCOMES_SECONDS == requests[-1]
+
+
+async def test_outcomes_are_written_sooner_at_the_end_of_a_run(idle_desk: tuple[Desk, list[float]]) -> None:
+    """Those before the last event, and those after it. Events that wait for others do not end this."""
+    desk, requests = idle_desk
+    lane = desk.lane(Scripted(accepts))
+    settle(desk, lane, 1)
+    desk.dispatcher.expect_end()
+    assert [dispatcher.GATHER_OUTCOMES_SECONDS, dispatcher.GATHER_SECONDS] == requests
+    desk.dispatcher._note_waiting_events()
+    desk.dispatcher._settlements.clear()
+    settle(desk, lane, 2)
+    assert dispatcher.GATHER_SECONDS == requests[-1]
+
+
+async def test_the_successor_of_a_delivery_is_a_waiting_event(desk: Desk) -> None:
+    """The spool frees it with the outcome of the one before. Its own outcome is not gathered for long."""
+    began = desk.dispatcher._outcomes_urgent_until
+    desk.add_lane(Scripted(accepts))
+    intake = ingest_batch(*(delivery(str(n), order_key=7) for n in range(3)))
+    await desk.thread.run(desk.spool.enqueue, intake, now=time.time(), dedupe_window=DAY)
+    desk.dispatcher.on_enqueued({ADDRESS})
+    await desk.until(lambda tally: tally.get("delivered", 0) == 3)
+    assert desk.dispatcher._outcomes_urgent_until > began

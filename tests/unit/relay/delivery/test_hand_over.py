@@ -40,7 +40,8 @@ class Desk:
     def __init__(self) -> None:
         self.lanes = {address: lane_of(address) for address in (ONE, TWO)}
         self.in_spool: list[Address] = []
-        self.hand_over = HandOver(self.lanes, self.in_spool.extend)
+        self.waiting: list[None] = []
+        self.hand_over = HandOver(self.lanes, self.in_spool.extend, on_waiting=lambda: self.waiting.append(None))
         for lane in self.lanes.values():
             lane.queue.unread = False
 
@@ -138,3 +139,22 @@ async def test_the_wait_for_room_is_short(monkeypatch: pytest.MonkeyPatch) -> No
     desk.hand_over.enqueued({ONE: 1}, [desk.answer(ONE, [1])])
     async with asyncio.timeout(5.0):
         await desk.hand_over.wait_for_room({ONE: 1})
+
+
+@pytest.mark.parametrize(("stored", "handed_over", "waits"), [(2, [1, 2], False), (3, [1, 2], True)])
+async def test_deliveries_that_wait_for_another_are_reported(
+    stored: int, handed_over: list[int], *, waits: bool
+) -> None:
+    """An answer leaves out those whose message has an earlier event."""
+    desk = Desk()
+    desk.hand_over.enqueued({ONE: stored}, [desk.answer(ONE, handed_over)])
+    assert ([None] if waits else []) == desk.waiting
+    assert [] == desk.in_spool
+
+
+async def test_deliveries_beyond_the_limit_do_not_wait_for_another() -> None:
+    """They are loaded from the spool."""
+    desk = Desk()
+    desk.hand_over.enqueued({ONE: 5}, [desk.answer(ONE, [1, 2], limit=2)])
+    assert [] == desk.waiting
+    assert [ONE] == desk.in_spool

@@ -9,15 +9,20 @@ from pathlib import Path
 import pytest
 
 from builders import delivery, settlement
-from contract.spool_stores import fresh, intake
+from contract.spool_stores import balanced, fresh, intake
 from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery_record import Line
 from hookline.relay.ingest.batch import IngestContext
 from hookline.relay.ingest.ingester import Ingester, IngestLimits, IngestResult
+from hookline.relay.ingest.line_guard import line_identity
 from hookline.relay.routing import Defaults, Routes
-from hookline.relay.sources.source import START_POSITION, Batch, Position, SourceLag
+from hookline.relay.sources.source import START_POSITION, Batch, Messages, Position, SourceLag
+from hookline.relay.spool import crash_guard
+from hookline.relay.spool.admin import Filter
+from hookline.relay.spool.crash_guard import CrashGuard
+from hookline.relay.spool.crash_notes import CRASHED, source_work
 from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest
 from hookline.relay.spool.spool_thread import SpoolThread
@@ -30,7 +35,10 @@ def no_routing() -> IngestContext:
 class NoLanes:
     """Lanes that take nothing."""
 
-    async def wait_for_room(self, deliveries: Mapping[Address, int]) -> None: ...
+    waits = 0
+
+    async def wait_for_room(self, deliveries: Mapping[Address, int]) -> None:
+        self.waits += 1
 
     def requests(self, deliveries: Mapping[Address, int]) -> list[DequeueRequest]:
         return []
@@ -49,7 +57,8 @@ def test_a_window_of_zero_is_off_after_the_clock_was_set_forward(
     log = Log(lambda line: None, level="warning", format="text", clock=lambda: 0.0)
     thread = SpoolThread(spool, log)
     ingester = Ingester(
-        None, thread, routing=no_routing, lanes=NoLanes(), held=frozenset, clock=clock, log=log,
+        None, CrashGuard(thread, clock=clock, log=log), routing=no_routing, lanes=NoLanes(),
+        held=frozenset, clock=clock, log=log,
         limits=IngestLimits(dedupe_window=window, max_pending=10, max_wait=None),
     )  # fmt: skip
     wall[0], even[0] = 5000.0, 1.0
@@ -71,7 +80,8 @@ async def test_a_full_spool_is_reported_once_a_minute(tmp_path: Path) -> None:
     log = Log(lines.append, level="warning", format="text", clock=lambda: 0.0)
     thread = SpoolThread(spool, log)
     ingester = Ingester(
-        None, thread, routing=no_routing, lanes=NoLanes(), held=frozenset, clock=clock, log=log,
+        None, CrashGuard(thread, clock=clock, log=log), routing=no_routing, lanes=NoLanes(),
+        held=frozenset, clock=clock, log=log,
         limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
     )  # fmt: skip
     tallies = iter([9, 8, 9, 8, 9, 8])
@@ -135,14 +145,86 @@ async def test_a_batch_that_another_reader_has_stored_is_dropped(tmp_path: Path)
     nothing = Batch("", [], START_POSITION, True)
     log = Log(lambda line: None, level="warning", format="text", clock=lambda: 0.0)
     thread = SpoolThread(spool, log)
+    lanes = NoLanes()
     ingester = Ingester(
-        ScriptedSource([batch(0, 5), batch(3, 8), batch(5, 7), nothing]), thread, lanes=NoLanes(), held=frozenset,
+        ScriptedSource([batch(0, 5), batch(3, 8), batch(5, 7), nothing]),
+        CrashGuard(thread, clock=RelayClock(), log=log), lanes=lanes, held=frozenset,
         routing=lambda: IngestContext(routes=Routes({}, {}), defaults=Defaults()), clock=RelayClock(), log=log,
         limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
     )  # fmt: skip
     assert IngestResult.COMPLETE is await ingester.run()
     assert [("durable", 5, [5]), ("dropped", 8, [5]), ("durable", 7, [7])] == outcomes
     assert 7 == spool.tally()["read"]
+    assert 3 == lanes.waits  # because a log keeps the lines
     await ingester.close()
     thread.close()
     spool.close()
+
+
+@pytest.mark.anyio
+async def test_a_message_that_is_delivered_again_counts_as_one_duplicate(tmp_path: Path) -> None:
+    """Whatever it led to, and however many events it has. The source may acknowledge it again."""
+    acknowledged: list[tuple[list[int], int]] = []
+    spool = spool_store(str(tmp_path / "spool")).open(since="now")
+
+    def batch(*numbers: int) -> Batch:
+        def note() -> None:
+            acknowledged.append((list(numbers), spool.tally()["read"]))
+
+        texts = {number: b"no event" if number % 2 else b"[" + b"{}," * 300 + b"{}]" for number in numbers}
+        lines = [Line(number, text, len(text)) for number, text in texts.items()]
+        messages = Messages(b"0123456789abcdef", numbers)
+        return Batch("stream", lines, START_POSITION, False, messages=messages, on_durable=note)
+
+    nothing = Batch("", [], START_POSITION, True)
+    log = Log(lambda line: None, level="warning", format="text", clock=lambda: 0.0)
+    thread = SpoolThread(spool, log)
+    ingester = Ingester(
+        ScriptedSource([batch(1, 2, 4, 6, 8), batch(4, 5, 1), batch(1, 2), nothing]),
+        CrashGuard(thread, clock=RelayClock(), log=log), lanes=NoLanes(),
+        routing=lambda: IngestContext(routes=Routes({}, {}), defaults=Defaults()), clock=RelayClock(), log=log,
+        held=frozenset, limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
+    )  # fmt: skip
+    assert IngestResult.COMPLETE is await ingester.run()
+    new = 2 + 4 * 301
+    assert [([1, 2, 4, 6, 8], new - 1), ([4, 5, 1], new + 2), ([1, 2], new + 4)] == acknowledged
+    tally = spool.tally()
+    assert (new + 4, 4) == (tally["read"], tally["duplicates"])
+    assert balanced(tally)
+    thread.close()
+    spool.close()
+
+
+@pytest.mark.anyio
+async def test_messages_read_one_by_one_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that is delivered again counts as one duplicate also then. The one in hand at a crash is rejected."""
+    monkeypatch.setattr(crash_guard, "MAX_START_WAIT_SECONDS", 0.0)
+    spool = spool_store(str(tmp_path / "spool")).open(since="now")
+    work = source_work("stream")
+    for _ in range(crash_guard.CRASHES_BEFORE_CARE):
+        spool.count_start(work, now=1.0)
+    lines = {number: Line(number, b"{}", 2) for number in (1, 2, 3)}
+    spool.take_in_hand(work, line_identity(lines[3]))
+
+    def batch(*numbers: int) -> Batch:
+        messages = Messages(b"0123456789abcdef", numbers)
+        return Batch("stream", [lines[one] for one in numbers], START_POSITION, False, messages=messages)
+
+    nothing = Batch("", [], START_POSITION, True)
+    log = Log(lambda line: None, level="error", format="text", clock=lambda: 0.0)
+    thread = SpoolThread(spool, log)
+    ingester = Ingester(
+        ScriptedSource([batch(1, 2), batch(2, 3), batch(1, 3), nothing]),
+        CrashGuard(thread, clock=RelayClock(), log=log), lanes=NoLanes(), held=frozenset,
+        routing=lambda: IngestContext(routes=Routes({}, {}), defaults=Defaults()), clock=RelayClock(), log=log,
+        limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
+    )  # fmt: skip
+    assert IngestResult.COMPLETE is await ingester.run()
+    await ingester.close()
+    tally = spool.tally()
+    assert (6, 3, 1) == (tally["read"], tally["duplicates"], tally["rejected"])
+    assert balanced(tally)
+    thread.close()
+    spool.close()
+    with spool_store(str(tmp_path / "spool")).dead_letters() as dead:
+        assert 1 == len(list(dead.newest(Filter(reason=CRASHED), limit=9)))

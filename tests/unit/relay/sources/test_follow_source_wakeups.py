@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from hookline.relay.sources.follow_source import MAX_READ_INTERVAL_SECONDS, MIN_READ_INTERVAL_SECONDS
+from hookline.relay.sources.follow_source import (
+    MAX_READ_INTERVAL_SECONDS,
+    MIN_READ_INTERVAL_SECONDS,
+    FollowSource,
+)
 from hookline.relay.sources.open import open_sources
 from hookline.relay.sources.source import LineSource
 from hookline.relay.sources.timing import SYSTEM_TIMING, DirectoryWatcher, Timing
@@ -290,3 +294,25 @@ def test_stop_ends_a_wait(tmp_path: Path, follow: bool) -> None:
     assert [True] == ended
     source.close()
     os.close(writer)
+
+
+@pytest.mark.parametrize("is_reported", [True, False])
+def test_reported_lines_need_no_round(path: Path, monkeypatch: pytest.MonkeyPatch, *, is_reported: bool) -> None:
+    """While the system reports the lines of a log, the rounds of checks remain a second apart. Otherwise they come
+    more often while lines arrive.
+    """
+    rounds: list[float] = []
+    begin_round = FollowSource._begin_round
+
+    def noted(source: FollowSource, now: float, interval: float) -> None:
+        rounds.append(now)
+        begin_round(source, now, interval)
+
+    monkeypatch.setattr(FollowSource, "_begin_round", noted)
+    with following(path, open_watcher=Inotify.open if is_reported else no_watcher) as followed:
+        followed.lines_within(5.0)
+        rounds.clear()
+        start = followed.clock.now
+        followed.clock.at = [(start + 0.1 * number, lambda: append(path, b"b")) for number in range(1, 51)]
+        assert [b"b"] * 50 == followed.lines_within(6.5)
+        assert (len(rounds) <= 8) is is_reported, rounds

@@ -12,6 +12,7 @@ import os
 import struct
 from collections.abc import Callable
 from hashlib import blake2b
+from itertools import dropwhile
 from typing import Final
 
 MAX_LINE_MARKS: Final = 64
@@ -48,7 +49,7 @@ class ContentMarks:
         if not start < known_end <= offset:
             return _line_marks(start, read_at(start, offset - start), begins_line=not start)
         added = _line_marks(known_end, read_at(known_end, offset - known_end), begins_line=True)
-        known = [mark for mark in self._lines if not start or _begin_of(mark) > start]
+        known = dropwhile(lambda mark: _begin_of(mark) <= start, self._lines) if start else self._lines
         return [*known, *added][-MAX_LINE_MARKS:]
 
     def of_file(self, descriptor: int, offset: int, *, head: bytes, tail: bytes) -> bytes:

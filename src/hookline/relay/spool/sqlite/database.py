@@ -75,7 +75,19 @@ def create_or_open(directory: Path, access: StorageAccess = REAL_ACCESS) -> sqli
     return _connect(path, access)
 
 
-def _migrate_if_older(path: Path, access: StorageAccess) -> None:
+def migrate_directory(directory: Path, access: StorageAccess = REAL_ACCESS, *, since: str) -> tuple[int, int]:
+    """As SpoolStore.migrate."""
+    path = directory / DATABASE_FILE
+    require_existing(directory)
+    lock = SpoolLock(directory, since=since, sleep=access.sleep)
+    try:
+        return _migrate_if_older(path, access), SPOOL_FORMAT
+    finally:
+        lock.release()
+
+
+def _migrate_if_older(path: Path, access: StorageAccess) -> int:
+    """Returns the format before."""
     with map_damage(path), closing(access.connect(path, isolation_level=None, timeout=BUSY_SECONDS)) as connection:
         written_in = read_format(connection, path)
         if written_in < SPOOL_FORMAT:
@@ -83,6 +95,7 @@ def _migrate_if_older(path: Path, access: StorageAccess) -> None:
             keep_spool_copy(connection, path, written_in)
             with transaction(connection):
                 migrate_spool(connection, written_in, SPOOL_FORMAT)
+    return written_in
 
 
 def _create(path: Path, access: StorageAccess) -> None:
@@ -102,6 +115,12 @@ def open_existing(
     directory: Path, access: StorageAccess = REAL_ACCESS, *, mode: Literal["ro", "rw"] = "rw"
 ) -> sqlite3.Connection:
     """Open the database of an existing spool, read-only or for reading and writing. Raises SpoolUnusable."""
+    require_existing(directory)
+    return _connect(directory / DATABASE_FILE, access, mode)
+
+
+def require_existing(directory: Path) -> None:
+    """Raises SpoolUnusable if no spool exists, or if it is not private."""
     path = directory / DATABASE_FILE
     if not path_exists(path, error=SpoolUnusable):
         raise SpoolUnusable(
@@ -109,7 +128,6 @@ def open_existing(
             hint="start a relay, which creates it, or name another with --spool or HOOKLINE_SPOOL",
         )
     require_private(directory, path)
-    return _connect(path, access, mode)
 
 
 def _connect(path: Path, access: StorageAccess, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from hookline.errors import WrongUse
-from hookline.relay.spool.admin import Filter
+from hookline.relay.spool.admin import MIN_LETTER_ID_DIGITS, Filter
 
-MIN_ID_DIGITS: Final = 6
 LINE_PREFIX: Final = "line-"
 
 # The number of rejected lines that are dead letters. An index answers it, so that the lines are not read.
@@ -140,7 +139,7 @@ def _number(connection: sqlite3.Connection, identity: str) -> int:
 def _seq(connection: sqlite3.Connection, identity: str) -> int:
     """The delivery whose id begins with `identity`, by a range of the index of ids."""
     digits = identity.lower()
-    if not MIN_ID_DIGITS <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
+    if not MIN_LETTER_ID_DIGITS <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
         raise WrongUse(f"not the id of a dead letter: {identity!r}", hint="`hookline dead list` shows the ids")
     first, last = bytes.fromhex(digits.ljust(32, "0")), bytes.fromhex(digits.ljust(32, "f"))
     found = connection.execute("SELECT seq FROM delivery WHERE id BETWEEN ? AND ? AND state = 2", (first, last))

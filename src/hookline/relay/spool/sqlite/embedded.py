@@ -17,28 +17,41 @@ from typing import Final
 
 import msgspec
 
-from hookline.observe.snapshot import RelayStatus, SpoolStatus
+from hookline.errors import SpoolUnusable
+from hookline.observe.snapshot import ProcessStatus, RelayStatus, SpoolProcesses, SpoolStatus
 from hookline.private_files import replace_file
 from hookline.relay.delivery_record import parse_history
 from hookline.relay.ids import request_prefix
-from hookline.relay.spool.admin import MIN_TRACE_ID_DIGITS, Trace, TracedDelivery, TracedLine
+from hookline.relay.spool.admin import (
+    MAX_LINES_SEARCHED,
+    MAX_TRACED_DELIVERIES,
+    MAX_TRACED_LINES,
+    MIN_TRACE_ID_DIGITS,
+    Trace,
+    TracedDelivery,
+    TracedLine,
+)
+from hookline.relay.spool.leases import SharedSpool, not_shared
 from hookline.relay.spool.spool import State
 from hookline.relay.spool.sqlite.bodies import BODY
-from hookline.relay.spool.sqlite.database import create_if_missing, named_rows, reading, spool_exists
+from hookline.relay.spool.sqlite.database import (
+    create_if_missing,
+    migrate_directory,
+    named_rows,
+    reading,
+    spool_exists,
+)
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetterImport, SqliteDeadLetters
 from hookline.relay.spool.sqlite.lock import holder_of
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.stats import SpoolLookup, read_spool_status
 from hookline.relay.spool.sqlite.storage_access import StorageAccess
+from hookline.relay.spool.sqlite.transfer.sqlite_move import SqliteMoveSource, SqliteMoveTarget
 from hookline.relay.spool.sqlite.webhook_status import SqliteWebhookControl
 
 STATUS_FILE: Final = "relay.json"
 _decoder = msgspec.json.Decoder(RelayStatus)
 
-MAX_TRACED_DELIVERIES: Final = 1000
-MAX_TRACED_LINES: Final = 20
-# Rejected lines have no index by their contents: the search reads at most this many of the newest.
-MAX_LINES_SEARCHED: Final = 100_000
 _SELECT: Final = f"""
 SELECT d.seq, d.order_key, lower(hex(d.id)) AS id, w.organization || '/' || w.sandbox AS webhook, d.channel, d.status,
   d.detail, d.request_id, d.source, d.line, d.since + w.held_seconds AS read,
@@ -134,20 +147,23 @@ class StatusFile:
             self._path.unlink()
 
 
-def read_status_file(directory: Path) -> tuple[str | None, RelayStatus | None]:
-    """As admin.SpoolStatistics.relay_status."""
+def read_status_file(directory: Path) -> SpoolProcesses:
+    """As admin.SpoolStatistics.processes."""
     holder = holder_of(directory)
     if holder is None:
-        return None, None
-    try:
+        return SpoolProcesses()
+    status: RelayStatus | None = None
+    with suppress(OSError, msgspec.DecodeError):
         status = _decoder.decode((directory / STATUS_FILE).read_bytes())
-    except (OSError, msgspec.DecodeError):
-        return holder, None
-    return holder, status if holder.startswith(f"process {status.process} ") else None
+    if status is not None and not holder.startswith(f"process {status.process} "):
+        status = None
+    return SpoolProcesses(processes=[ProcessStatus(holder=holder, status=status)])
 
 
 class EmbeddedStore(SpoolLookup):
     """Implements factory.SpoolStore, and the ports that keep no open database between two calls."""
+
+    shared = False
 
     @property
     def name(self) -> str:
@@ -155,6 +171,9 @@ class EmbeddedStore(SpoolLookup):
 
     def open(self, *, since: str) -> SqliteSpool:
         return SqliteSpool(self._directory, self._access, since=since)
+
+    def join(self, *, kind: str, name: str) -> SharedSpool:  # noqa: ARG002 - for shared stores
+        raise not_shared(self.name)
 
     def status_publisher(self) -> StatusFile:
         return StatusFile(self._directory)
@@ -164,6 +183,26 @@ class EmbeddedStore(SpoolLookup):
 
     def create_if_missing(self, *, since: str) -> None:
         create_if_missing(self._directory, self._access, since=since)
+
+    def create(
+        self,
+        *,
+        since: str = "",
+        slots: int | None = None,  # noqa: ARG002 - it has none
+        lease_seconds: float | None = None,  # noqa: ARG002 - it has none
+    ) -> None:
+        if spool_exists(self._directory):
+            raise SpoolUnusable(f"the spool {self.name} already exists")
+        create_if_missing(self._directory, self._access, since=since)
+
+    def migrate(self, *, since: str) -> tuple[int, int]:
+        return migrate_directory(self._directory, self._access, since=since)
+
+    def move_source(self, *, since: str) -> SqliteMoveSource:
+        return SqliteMoveSource(self._directory, self._access, since=since)
+
+    def move_target(self, *, since: str) -> SqliteMoveTarget:
+        return SqliteMoveTarget(self._directory, self._access, since=since)
 
     def dead_letters(self) -> SqliteDeadLetters:
         return SqliteDeadLetters(self._directory, self._access)
@@ -189,5 +228,5 @@ class EmbeddedStore(SpoolLookup):
     def spool_status(self, *, now: float) -> SpoolStatus:
         return read_spool_status(self._directory, self._access, now=now)
 
-    def relay_status(self) -> tuple[str | None, RelayStatus | None]:
+    def processes(self) -> SpoolProcesses:
         return read_status_file(self._directory)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Final
 
+from hookline.relay.spool.account import with_pending
 from hookline.relay.spool.spool import RejectedLine
 from hookline.relay.spool.sqlite.bodies import store_bodies
 from hookline.relay.spool.sqlite.multi_row import insert, values
@@ -33,7 +34,6 @@ _INSERT_LINE: Final = """
 INSERT INTO rejected (at, source, line, part, reason, length, sha256, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (source, line, part, sha256) DO NOTHING
 """
-_SETTLED: Final = ("delivered", "skipped:", "rejected", "dead", "dup")  # the beginnings of these counts' names
 
 
 @cache
@@ -82,12 +82,6 @@ def store_lines(connection: sqlite3.Connection, rows: Sequence[LineRow]) -> int:
 def add_to_tally(connection: sqlite3.Connection, amounts: Iterable[tuple[str, int]]) -> None:
     """Add to counts of the tally, in the transaction of the counted change."""
     insert(connection, _count, [(name, amount) for name, amount in amounts if amount])
-
-
-def with_pending(tally: dict[str, int]) -> dict[str, int]:
-    """The tally and the count of pending deliveries: read + replayed - settled."""
-    settled = sum(count for name, count in tally.items() if name.startswith(_SETTLED))
-    return {**tally, "pending": tally.get("read", 0) + tally.get("replayed", 0) - settled}
 
 
 def read_tally(connection: sqlite3.Connection) -> dict[str, int]:

@@ -17,6 +17,7 @@ from hookline.errors import PositionMoved, SpoolUnusable
 from hookline.private_files import sync_directory
 from hookline.relay.sources.checkpoints import MAX_CHECKPOINTS
 from hookline.relay.sources.source import Position
+from hookline.relay.spool.sqlite.progress.work_starts import WORK_TABLES
 
 # The checkpoints: the acknowledged position of each source.
 # A content has one row, also after its file was renamed or copied. `key` identifies the content and is empty while
@@ -106,7 +107,8 @@ CREATE INDEX delivery_done ON delivery (settled) WHERE state IN (1, 3);
 
 SPOOL_TABLES = f"""
 -- The counts of the spool's whole life. The transaction of the counted change writes them, so that
--- read + replayed = delivered + skipped + rejected + dead + duplicates + pending at every commit.
+-- read + replayed + moved_in = delivered + skipped + rejected + dead + duplicates + pending + moved_out at every
+-- commit. `moved_in` and `moved_out` are pending deliveries that `spool move` brought or took.
 -- The exception is `records`: the number of delivered or discarded rows that are kept now.
 CREATE TABLE tally (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -144,7 +146,8 @@ CREATE TABLE rejected (
 ) STRICT;
 CREATE INDEX rejected_replayed ON rejected (n) WHERE replayed = 1;
 CREATE INDEX rejected_at ON rejected (at) WHERE replayed = 0;
-"""
+
+{WORK_TABLES}"""
 
 
 # A relay that opens an older format keeps a copy of the database, and then applies the migrations.

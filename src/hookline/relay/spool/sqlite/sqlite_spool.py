@@ -15,6 +15,7 @@ from hookline.errors import MessagesKnown, SpoolFull, SpoolStalled
 from hookline.model import Address
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.source import MAX_BYTES_PER_BATCH, Position
+from hookline.relay.spool.crash_notes import CrashNote, slot_work
 from hookline.relay.spool.spool import (
     DequeueRequest,
     EndpointState,
@@ -42,6 +43,7 @@ from hookline.relay.spool.sqlite.enqueue import DeliveryRow
 from hookline.relay.spool.sqlite.lock import SpoolLock
 from hookline.relay.spool.sqlite.memory.early_answers import EarlyAnswers
 from hookline.relay.spool.sqlite.memory.pending_messages import PendingMessages
+from hookline.relay.spool.sqlite.progress import work_starts
 from hookline.relay.spool.sqlite.schema import (
     read_positions,
     remove_oldest_positions,
@@ -53,6 +55,8 @@ from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAcces
 _SYNC_SECONDS: Final = 0.5
 _SAVE_STATE: Final = "UPDATE webhook SET gone_reason = ?, gone_configuration = ?, not_before = ? WHERE n = ?"
 _NEW_CLOCK: Final = webhook_status.WebhookClock()
+# One process owns all webhooks of an embedded spool.
+_SLOT: Final = slot_work(0)
 _BODY_OF: Final = itemgetter(dequeue.COLUMNS.index("body"))
 _REPLAYED_LINES: Final = """
 SELECT n, source, line, part, length, sha256, data FROM rejected WHERE replayed = 1 ORDER BY n LIMIT ?
@@ -91,6 +95,9 @@ class SqliteSpool:
         )
         self._forget_messages()
         self._early_answers = EarlyAnswers(self._messages, self._seq)
+        self._started: dict[str, None] = {}
+        self._latest_start = 0.0
+        self._slot_has_starts = work_starts.has_starts(self._connection, _SLOT)
 
     def _forget_messages(self) -> None:
         self._messages.forget(self._webhooks, self._seq)
@@ -201,7 +208,11 @@ class SqliteSpool:
                 write_position(self._connection, batch.position, now=now)
             if batch.messages is not None:
                 stream_messages.remember(self._connection, batch.messages)
+            if batch.progress_of is not None:
+                work_starts.forget(self._connection, batch.progress_of)
             pending = enqueue.read_tally(self._connection)["pending"]
+        if batch.progress_of is not None:  # a run can read any number of sources
+            self._started.pop(batch.progress_of, None)
         if not inserted + revived:
             self._messages.remove(order_keys)
         elif self._messages.is_full:
@@ -276,6 +287,9 @@ class SqliteSpool:
             ended = settle.record(self._connection, settlements, now)
             waiting = self._messages.with_successors(settlements)
             freed = self._queued(settle.read_successors(self._connection, waiting))
+            if settlements and self._slot_has_starts:
+                work_starts.end_count(self._connection, _SLOT)
+        self._slot_has_starts &= not settlements
         if ended == sum(one.state is not State.PENDING for one in settlements):
             self._messages.remove_settled(settlements)
         else:  # some were settled before, so that it is not known which counts go down
@@ -337,6 +351,34 @@ class SqliteSpool:
         with self._transaction():
             self._connection.execute(_SAVE_STATE, (gone_reason, gone_configuration, not_before, number))
 
+    # -- CrashNotes, not synced: they survive the end of the process
+
+    def work_of(self, address: Address) -> str:  # noqa: ARG002 - there is one slot
+        return _SLOT
+
+    def count_start(self, work: str, *, now: float) -> CrashNote:
+        with self._transaction(synced=False):
+            note = work_starts.count_start(self._connection, work, now)
+        self._started[work] = None
+        self._latest_start = now
+        self._slot_has_starts |= work == _SLOT
+        return note
+
+    def take_in_hand(self, work: str, item: bytes | None) -> None:
+        with self._transaction(synced=False):
+            work_starts.take_in_hand(self._connection, work, item, self._latest_start)
+
+    def dead_letter_crashed(self, work: str, *, now: float) -> int:
+        with self._transaction():
+            dead = work_starts.dead_letter_crashed(self._connection, work, now)
+        self._forget_messages()
+        return dead
+
+    def forget_starts(self) -> None:
+        with self._transaction(synced=False):
+            for work in self._started:
+                work_starts.forget_start(self._connection, work)
+
     # -- MaintenanceSpool
 
     def _sync(self) -> bool:
@@ -365,6 +407,7 @@ class SqliteSpool:
         changes = self._connection.total_changes
         with self._transaction(synced=False):  # if a power cut loses it, the same rows are removed again
             remove_oldest_positions(self._connection)
+            work_starts.forget_old(self._connection, now - keep.seconds)
             more = settle.remove_expired(self._connection, now=now, keep=keep, limit=limit)
         self._unsynced |= self._connection.total_changes != changes
         return more

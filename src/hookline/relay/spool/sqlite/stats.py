@@ -13,17 +13,17 @@ from hookline.model import Address
 from hookline.observe.snapshot import Checkpoint, SpoolStatus, WebhookStatus
 from hookline.paths import path_exists
 from hookline.relay.sources.source import Position
-from hookline.relay.spool.admin import Backlog
+from hookline.relay.spool.admin import MAX_CHECKPOINT_ROWS, Backlog
 from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.sqlite.database import DATABASE_FILE, named_rows, reading
 from hookline.relay.spool.sqlite.dead_letter_query import COUNT_DEAD_LINES
 from hookline.relay.spool.sqlite.disk_reserve import RESERVE_FILE
 from hookline.relay.spool.sqlite.enqueue import read_tally
+from hookline.relay.spool.sqlite.progress.work_starts import read_crash_statuses
 from hookline.relay.spool.sqlite.schema import read_positions
 from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 from hookline.relay.spool.sqlite.webhook_status import WebhookClock, read_states
 
-MAX_CHECKPOINT_ROWS: Final = 1000
 # A partial index answers each count, so a long backlog costs no more than its index. GROUP BY would read the rows.
 _COUNTS: Final = """
   (SELECT count(*) FROM delivery d WHERE d.state = 0 AND d.webhook = w.n) AS pending,
@@ -57,6 +57,7 @@ def read_spool_status(directory: Path, access: StorageAccess, *, now: float) -> 
             records=tally.get("records", 0),
             oldest_record=None if settled is None else max(0.0, now - settled[0]),
             sizes=_sizes(directory),
+            crashes=read_crash_statuses(connection),
         )  # fmt: skip
 
 

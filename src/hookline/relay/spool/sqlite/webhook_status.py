@@ -60,10 +60,10 @@ def read_clocks(connection: sqlite3.Connection) -> dict[int, WebhookClock]:
 
 def save_disabled(connection: sqlite3.Connection, webhook: int, disabled: bool, now: float) -> None:
     connection.execute("UPDATE webhook SET disabled = ? WHERE n = ?", (int(disabled), webhook))
-    _stop_or_start_clock(connection, webhook, now)
+    stop_or_start_clock(connection, webhook, now)
 
 
-def _stop_or_start_clock(connection: sqlite3.Connection, webhook: int, now: float) -> None:
+def stop_or_start_clock(connection: sqlite3.Connection, webhook: int, now: float) -> None:
     """Deliveries do not age from the first reason to hold a webhook until the last one ends."""
     connection.execute(
         "UPDATE webhook SET held_since = ? WHERE n = ? AND held_since IS NULL AND (disabled OR paused IS NOT NULL)",
@@ -111,7 +111,7 @@ class SqliteWebhookControl(OpenSpool):
                 "WHERE n = :n AND (paused IS NULL) = :paused",
                 {"paused": int(paused), "now": now, "n": webhook},
             ).rowcount
-            _stop_or_start_clock(self._connection, webhook, now)
+            stop_or_start_clock(self._connection, webhook, now)
         return bool(changed)
 
     def retry_now(self, address: Address, *, now: float) -> int:

@@ -19,6 +19,7 @@ from hookline.errors import SpoolUnusable, WrongUse
 from hookline.model import Address
 from hookline.paths import is_directory, path_exists
 from hookline.private_files import sync_directory
+from hookline.relay.spool.account import with_pending
 from hookline.relay.spool.sqlite.database import (
     DATABASE_FILE,
     FAULTS,
@@ -26,7 +27,7 @@ from hookline.relay.spool.sqlite.database import (
     create_or_open,
     transaction,
 )
-from hookline.relay.spool.sqlite.enqueue import add_to_tally, with_pending
+from hookline.relay.spool.sqlite.enqueue import add_to_tally
 from hookline.relay.spool.sqlite.lock import LOCK_FILE, read_holder, try_lock
 from hookline.relay.spool.sqlite.permissions import map_os_errors
 from hookline.relay.spool.sqlite.recovery.damaged_database import UNIQUE_INDEXES, DamagedDatabase
@@ -41,7 +42,10 @@ from hookline.relay.spool.sqlite.recovery.row_validation import (
 from hookline.relay.spool.sqlite.webhook_status import number_of
 
 _CHUNK_ROWS: Final = 1000
-_TALLY_NAMES: Final = ("read", "replayed", "delivered", "rejected", "dead", "duplicates", "attempts", "records")
+_TALLY_NAMES: Final = (
+    *("read", "replayed", "moved_in", "delivered", "rejected", "dead", "duplicates", "moved_out"),
+    *("attempts", "records"),
+)
 # By kind: the table, an index that holds each of its rows, and the condition of the kind.
 _KINDS: Final = {
     "pending": ("delivery", "delivery_pending", "WHERE state = 0"),

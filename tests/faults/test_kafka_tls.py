@@ -1,0 +1,130 @@
+"""Connections to Kafka with TLS. The mock cluster has none, so a proxy in front of it has."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import trustme
+
+from contract.https_server import server_context
+from contract.memory_spool import Data, MemorySpool
+from hookline.errors import HooklineError
+from hookline.relay.sources.broker.open_broker import BrokerOptions, open_broker, require_address
+from hookline.relay.sources.kafka.kafka_address import kafka_address
+from hookline.relay.sources.kafka.kafka_consumer import KafkaConsumer
+from hookline.relay.sources.kafka.kafka_settings import kafka_settings
+from hookline.relay.sources.source import Position
+from hookline.relay.sources.timing import Timing
+from kafka_cluster import KafkaCluster, kafka_cluster
+from kafka_reader import Reader
+from source_reader import Notebook
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+@contextmanager
+def tls_proxy(port: int, context: ssl.SSLContext) -> Iterator[int]:
+    """Accepts TLS, and forwards to a port of this machine. Yields its own port."""
+    ports: list[int] = []
+    ready, loop, over = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(_copy(reader, forth), _copy(back, writer))
+
+    async def serve() -> None:
+        server = await asyncio.start_server(forward, "127.0.0.1", 0, ssl=context)
+        ports.append(server.sockets[0].getsockname()[1])
+        ready.set()
+        await over.wait()
+        server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        assert ready.wait(10)
+        yield ports[0]
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join()
+        loop.close()
+
+
+@contextmanager
+def cluster_with_tls(certificate: trustme.LeafCert) -> Iterator[tuple[KafkaCluster, str]]:
+    """Yields the cluster, and the address of its topic with TLS."""
+    with kafka_cluster() as cluster, tls_proxy(cluster.ports[0], server_context(certificate)) as port:
+        cluster.create("feedback", 1)
+        cluster.produce("feedback", 0, b"one", b"two")
+        cluster.call("broker_set_host_port", 1, "localhost", port)
+        yield cluster, f"kafka://localhost:{port}/feedback?group=g&tls=on"
+
+
+def read(address: str, ca_file: Path) -> list[bytes]:
+    """Opens the source as the relay does, and reads it to its end."""
+    spool, notes = MemorySpool(Data()), Notebook()
+    options = BrokerOptions(follow=False, ca_file=ca_file)
+    source = open_broker(address, spool.positions, options, logger=notes, timing=Timing(wait_seconds=0.1))
+    try:
+        reader = Reader(source, spool, notes)
+        return reader.read_to_end()
+    finally:
+        source.finish()
+        source.close()
+
+
+def test_a_topic_is_read_over_tls(tmp_path: Path) -> None:
+    """The authority of the broker's certificate is that of --ca-file."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with cluster_with_tls(authority.issue_cert("localhost")) as (_, address):
+        assert [b"one", b"two"] == read(address, tmp_path / "ca.pem")
+
+
+@pytest.mark.parametrize("fault", ["another authority", "another name"])
+def test_a_wrong_certificate_is_refused(tmp_path: Path, fault: str) -> None:
+    """Nothing is sent to the broker."""
+    authority = trustme.CA()
+    trusted = trustme.CA() if fault == "another authority" else authority
+    trusted.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    name = "localhost" if fault == "another authority" else "kafka.example.net"
+    with (
+        cluster_with_tls(authority.issue_cert(name)) as (_, address),
+        pytest.raises(HooklineError, match=r"Kafka cannot be reached: .*certificate"),
+    ):
+        read(address, tmp_path / "ca.pem")
+
+
+def test_the_package_supports_the_settings(tmp_path: Path) -> None:
+    """Of every mechanism. The client refuses settings that it was not built for."""
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    for mechanism in ("scram-sha-512", "scram-sha-256", "plain"):
+        target = kafka_address(require_address(f"kafka://kafka.example.net/t?group=g&mechanism={mechanism}"))
+        settings = kafka_settings(target, credentials=b"user:password", ca_file=tmp_path / "ca.pem")
+        KafkaConsumer(settings, "t", lambda text: None).close()
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that installs it."""
+    monkeypatch.setitem(__import__("sys").modules, "confluent_kafka", None)
+    monkeypatch.delitem(__import__("sys").modules, "hookline.relay.sources.kafka.kafka_consumer", raising=False)
+    positions: list[Position] = []
+    with pytest.raises(HooklineError, match="the package for Kafka cannot be loaded") as refused:
+        open_broker("kafka://localhost/t?group=g", lambda: positions, BrokerOptions(follow=True), logger=Notebook())
+    assert "pip install confluent-kafka" in str(refused.value.hint)
