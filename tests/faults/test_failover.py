@@ -112,6 +112,7 @@ def test_an_asynchronous_standby_can_lose_what_a_log_does_not_keep(lab: Lab) -> 
         write_events(lab, 1000, 2000)
         wait_until(lambda: audit.accepted() == 2000, detail=machines.logs)
         apply_webhooks(machines, enabled=False)
+        wait_until(lambda: all("serial=2" in machines.log(name) for name in machines.processes), detail=machines.logs)
         lost = b"".join(map(event_line, range(2000, 2010)))
         lab.hookline("relay", "--spool", both.location, "--state", both.location, stdin=lost, code=4)
         both.primary.stop()
