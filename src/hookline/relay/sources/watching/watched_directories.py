@@ -12,7 +12,7 @@ from hookline.relay.sources.source import SourceLog
 from hookline.relay.sources.timing import DirectoryWatcher, Timing
 
 # Events that arrive close together are taken together: each wake-up costs a transaction of the spool.
-MIN_GATHER_SECONDS: Final = 0.007
+MIN_GATHER_SECONDS: Final = 0.005
 # If a directory has other files that are written all the time, most wake-ups are in vain.
 MAX_GATHER_SECONDS: Final = 0.1
 _LIMITS: Final = frozenset({errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSYS})
