@@ -54,7 +54,7 @@ class PostgresStore:
     patience: timedelta = CONNECTION_PATIENCE
 
     def __post_init__(self) -> None:
-        self._conninfo = _conninfo(self.where)
+        self._conninfo = libpq_conninfo(self.where, "--state")
         self._version_lock = threading.Lock()
         self._version_connection: PostgresConnection | None = None
         self._close_version_connection: Callable[[], object] | None = None
@@ -264,8 +264,9 @@ def _write_webhooks(connection: PostgresConnection, name: str, serial: int, writ
         connection.execute(sql.WRITE_WEBHOOKS, (name, serial, *map(list, zip(*kept, strict=True))))
 
 
-def _conninfo(address: PostgresAddress) -> str:
-    """The connection string for libpq. Raises WrongUse without libpq's text, which may quote a password."""
+def libpq_conninfo(address: PostgresAddress, option: str) -> str:
+    """The connection string for libpq. Raises WrongUse, which names `option`, without libpq's text, which may quote a
+    password."""
     environment = {option.keyword.decode() for option in pq.Conninfo.get_defaults() if option.val is not None}
     try:
         known = environment | conninfo_to_dict(address.conninfo).keys()
@@ -275,7 +276,7 @@ def _conninfo(address: PostgresAddress) -> str:
         )
     except psycopg.Error:
         raise WrongUse(
-            f"--state: libpq cannot read the address {address}",
+            f"{option}: libpq cannot read the address {address}",
             hint="check its port and the names after the question mark: "
             "https://www.postgresql.org/docs/current/libpq-connect.html",
         ) from None

@@ -12,21 +12,19 @@ from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, Final, TypeAlias
 
 import psycopg
-from psycopg import pq
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from hookline.errors import SpoolStalled, SpoolUnusable, WrongUse
+from hookline.errors import SpoolStalled, SpoolUnusable
 from hookline.relay.spool.postgres.binary_arrays import register_arrays
 from hookline.relay.spool.postgres.pipelines import roll_back, run_pipelined
 from hookline.relay.spool.postgres.spool_tables import SHARED_FORMAT, SPOOL_APPLICATION
 from hookline.state.postgres_address import (
     DEFAULT_NAME,
-    LIBPQ_DEFAULTS,
     PostgresAddress,
     connection_failure,
     in_one_line,
     is_connection_lost,
 )
+from hookline.state.postgres_store import libpq_conninfo
 
 SpoolRow: TypeAlias = tuple[Any, ...]
 Connection: TypeAlias = "psycopg.Connection[SpoolRow]"
@@ -87,7 +85,7 @@ class SpoolConnection:
         self.address = address
         self._oldest_format = self.newest_format - 1 if oldest_format is None else oldest_format
         self.schema = schema_of(address)
-        self._conninfo = _conninfo(address)
+        self._conninfo = libpq_conninfo(address, "--spool")
         self._connection: Connection | None = None
         self._checked = False
         self._monotonic = monotonic
@@ -290,20 +288,3 @@ class SpoolConnection:
         if connection is not None:
             with suppress(psycopg.Error):
                 connection.close()
-
-
-def _conninfo(address: PostgresAddress) -> str:
-    """The connection string for libpq. Raises WrongUse without libpq's text, which may quote a password."""
-    environment = {option.keyword.decode() for option in pq.Conninfo.get_defaults() if option.val is not None}
-    try:
-        known = environment | conninfo_to_dict(address.conninfo).keys()
-        defaults = {key: value for key, value in LIBPQ_DEFAULTS.items() if key not in known}
-        return make_conninfo(
-            address.conninfo, **defaults, fallback_application_name="hookline", client_encoding="UTF8"
-        )
-    except psycopg.Error:
-        raise WrongUse(
-            f"--spool: libpq cannot read the address {address}",
-            hint="check its port and the names after the question mark: "
-            "https://www.postgresql.org/docs/current/libpq-connect.html",
-        ) from None
