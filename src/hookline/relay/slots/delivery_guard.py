@@ -53,7 +53,7 @@ class DeliveryGuard:
         """Create it before the first lane.
 
         Args:
-            guard: Counts starts, and notes what is in hand.
+            guard: Counts starts, and notes the item in hand.
             thread: Runs calls on the spool.
             clock: The relay's clock.
             log: Receives a line for each work with dead letters.

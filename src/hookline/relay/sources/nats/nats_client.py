@@ -24,8 +24,8 @@ PING_SECONDS: Final = 10  # a connection without two answers in turn is over
 class SecureClient(Client):
     """A client that sends nothing to another machine without TLS, above all no credentials.
 
-    The client of the library encrypts only if the server asks for it, and whoever answers in the place of the server
-    does not.
+    The client of the library encrypts only if the server asks for it, and a program that answers in the place of
+    the server does not.
 
     Attributes:
         target: the source.

@@ -123,7 +123,7 @@ class SpoolConnection:
     def _reconnect(self) -> Connection:
         """Open the connection. After a failure, the next try comes after a growing pause, with jitter.
 
-        Until then the reason is that of the failure: it may be the last message of a process that ends meanwhile.
+        Until then the reason is that of the failure: it may be the last message of a process that ends in between.
         """
         if self._last_failure is not None and self._monotonic() < self._next_try:
             finding, hint = self._last_failure

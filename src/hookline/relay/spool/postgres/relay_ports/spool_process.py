@@ -49,8 +49,8 @@ class SpoolProcess:
         self._look_again()
 
     def _look_again(self) -> None:
-        """Forget what is remembered of the spool if the connection is another one: the server may be a standby that
-        never received the latest transactions, and gives their numbers to other rows. Each call begins with it."""
+        """Forget the remembered values if the connection is another one: the server may be a standby that never
+        received the latest transactions, and gives their numbers to other rows. Each call begins with it."""
         self._connection.connect()
         if self._opened != self._connection.opened:
             self._webhooks.read()
@@ -60,7 +60,7 @@ class SpoolProcess:
             self._opened = self._connection.opened
 
     def _forget_streams(self) -> None:
-        """Forget what is remembered of streams."""
+        """Forget the remembered streams."""
 
     def _settings(self, *, synced: bool = True) -> Step:
         return settings_step(self._connection, synced=synced)
