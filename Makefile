@@ -17,13 +17,14 @@ $(READY): requirements.lock pyproject.toml
 	@touch $(READY)
 
 demo: $(READY)  ## apply the repository's webhooks, relay example events, show the results
-	@$(BIN)/python docs/demo/run.py
+	@$(BIN)/hookline demo .demo
 
 test: $(READY)  ## all tests except the long ones; four at a time on two cores, because many wait
 	@$(BIN)/python -m pytest -n 4 --dist worksteal -m "not soak"
 
-simulate: $(READY)  ## the simulated relay: SEEDS=N new seeds, or SEED=n again with its trace
-	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
+simulate: $(READY)  ## the simulated relay: SEEDS=N new seeds, or SEED=n again with its trace; SHARED=1: on PostgreSQL
+	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) \
+	  $(if $(SHARED),--shared)
 
 check: $(READY)  ## lint, format, types, dependencies: CI runs it before the tests; it needs no network
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
     python .ci/dependencies.py
 
 It writes two requirements files with hashes beside the other templates: the run-time dependencies of hookline with
-its PostgreSQL extra, and those of its build, which CI needs to install hookline from a git commit.
+its extras for PostgreSQL and policies, and those of its build, which CI needs to install hookline from a git commit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def texts() -> dict[str, str]:
     """The files by their name. Raises Inconsistent if lock and installed packages do not agree."""
     lock = read_lock(LOCK.read_text(encoding="utf-8"))
     blocks = dict(_blocks(LOCK.read_text(encoding="utf-8")))
-    run_time = closure(frozenset({OPTIONAL}), lock).keys() - {"hookline"}
+    run_time = closure(OPTIONAL, lock).keys() - {"hookline"}
     build = closure(frozenset(), lock, root=BUILD).keys() - run_time
     return {
         "dependencies.txt": HEAD + "".join(blocks[name] for name in sorted(run_time)),

@@ -23,8 +23,8 @@ from packaging.utils import canonicalize_name
 LOCK = Path(__file__).parents[1] / "requirements.lock"
 _PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?==(?P<version>[^ ;\\]+)")
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
-# Installed on demand: hookline[postgres].
-OPTIONAL = "postgres"
+# Installed on demand: hookline[postgres,policy].
+OPTIONAL = frozenset({"postgres", "policy"})
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _installed(name: str) -> Distribution:
 
 def document(lock: Mapping[str, Locked]) -> dict[str, Any]:
     """The bill of materials. Raises Inconsistent."""
-    needed, everything = closure(frozenset(), lock), closure(frozenset({OPTIONAL}), lock)
+    needed, everything = closure(frozenset(), lock), closure(OPTIONAL, lock)
     own = distribution("hookline")
     return {
         "bomFormat": "CycloneDX",

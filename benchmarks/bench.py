@@ -34,6 +34,7 @@ SCRIPTS: Final[dict[str, Sequence[str]]] = {
     "kills": ("--events", "6000", "--kills", "3"),
     "backlog": ("--deliveries", "5000", "--dead", "20", "--seconds", "4"),
     "reconcile": ("200",),
+    "page": ("200", "--dead", "100"),
     "many_files": ("--files", "200", "--seconds", "2"),
     "spool": ("--events", "2000", "--waiting", "200"),
     "machines": ("--events", "1000", "--seconds", "2", "--rounds", "1"),

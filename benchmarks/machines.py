@@ -32,7 +32,7 @@ from debian import ensure_programs, find
 from faulty_endpoint import Ledger, running
 from nginx import Nginx
 from postgres_server import SETTINGS, Server, running_server
-from processor_time import work_of
+from processor_time import parent_of, seconds_of_family
 from results import Results
 
 CONCURRENCY: Final = 16
@@ -53,10 +53,20 @@ class Shared:
         subprocess.run(command, check=True, capture_output=True)
 
     def server_seconds(self) -> float:
-        """The processor time of all processes of the server that live now."""
+        """The processor time of all processes of the server since its start."""
         with psycopg.connect(self.server.url("postgres"), autocommit=True) as connection:
-            pids = [pid for (pid,) in connection.execute("SELECT pid FROM pg_stat_activity")]
-        return sum(work_of(pid).seconds for pid in pids if Path(f"/proc/{pid}").exists())
+            return seconds_of_family(parent_of(connection.info.backend_pid))
+
+    def log_bytes(self) -> int:
+        """The bytes that the server has written to its log (WAL) since it was created."""
+        with psycopg.connect(self.server.url("postgres"), autocommit=True) as connection:
+            row = connection.execute("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def bytes_on_disk(self) -> int:
+        with psycopg.connect(self.location, autocommit=True) as connection:
+            row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+        return 0 if row is None else int(row[0])
 
 
 @contextmanager
@@ -105,11 +115,13 @@ def compare_spools(server: Server, events: int, rounds: int, results: Results) -
                     rate, cost = delivered(course, "spool")
                 else:
                     shared = Shared(server)
-                    before = shared.server_seconds()
+                    before, logged, size = shared.server_seconds(), shared.log_bytes(), shared.bytes_on_disk()
                     with held_snapshot(shared.location if way.endswith("snapshot") else server.url("postgres")):
                         rate, cost = delivered(course, shared.location, "--name", "bench")
                     work = shared.server_seconds() - before
                     figures.setdefault(f"{way}-server-cpu", []).append(work / events * 1e6)
+                    figures.setdefault(f"{way}-log", []).append((shared.log_bytes() - logged) / events)
+                    figures.setdefault(f"{way}-disk", []).append((shared.bytes_on_disk() - size) / events)
             figures.setdefault(f"{way}-rate", []).append(rate)
             figures.setdefault(f"{way}-cpu", []).append(cost)
             print(f"{way}: {rate:,.0f} events/s, {cost:.0f} µs", flush=True)
@@ -117,6 +129,11 @@ def compare_spools(server: Server, events: int, rounds: int, results: Results) -
     for way, title in titles.items():
         results.add(f"{way}-rate", title, "1/s", figures[f"{way}-rate"])
         results.add(f"{way}-cpu", f"{title}: relay, an event", "µs", figures[f"{way}-cpu"])
+    for way in ("shared", "shared-snapshot"):
+        title = titles[way]
+        results.add(f"{way}-server-cpu", f"{title}: server, an event", "µs", figures[f"{way}-server-cpu"])
+        results.add(f"{way}-log", f"{title}: log of the server (WAL), an event", "bytes", figures[f"{way}-log"])
+        results.add(f"{way}-disk", f"{title}: growth of the database, an event", "bytes", figures[f"{way}-disk"])
     ratio(results, "shared-to-embedded", "shared ÷ embedded, rate", figures["shared-rate"], figures["embedded-rate"])
     ratio(results, "snapshot-to-shared", "snapshot held open ÷ not, rate", figures["shared-snapshot-rate"],
           figures["shared-rate"])  # fmt: skip

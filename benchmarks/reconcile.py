@@ -4,15 +4,17 @@
 
 Every command is a separate process, as in CI. The limit is a process that reads the same files and parses them with
 the C loader of the YAML library. No Python program that reads YAML on one core can be faster. Times are in seconds.
-For commands that change nothing, the best of three runs counts. Memory is the largest resident set of the process
-or of one of its workers. A second table shows the cost of short commands, with the number of modules that they
-import (`python -X importtime`). --json writes every run.
+For commands that change nothing, the best of three runs counts. Memory is the largest resident set of the process or
+of one of its workers. The last rows have the same webhooks with their shared values in defaults files. A second table
+shows the cost of short commands, with the number of modules that they import (`python -X importtime`). --json writes
+every run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -73,6 +75,34 @@ def write(directory: Path, number: int, *, concurrency: int = 32) -> None:
     (folder / f"box-{number}.yaml").write_text(text)
 
 
+ROOT_DEFAULTS = """\
+channels: [email, sms]
+campaigns: all
+events: [sent, delivered, bounce]
+delivery:
+  timeout: 10s
+  concurrency: 32
+  rateLimit: 200/s
+  retry: {initialDelay: 2s, maxDelay: 1h, maxAge: 72h}
+"""
+FOLDER_DEFAULTS = """\
+headers:
+  X-Team: crm
+  X-Api-Key: {env: HOOKLINE_SECRET_ACME_API_KEY}
+"""
+# The lines of a webhook file that the defaults files replace.
+SHARED = re.compile(r"(?m)^(?:channels|campaigns|events): .*\n|^(?:headers|delivery):\n(?:  .*\n)+")
+
+
+def share(directory: Path) -> None:
+    """Move the values that all webhooks share to defaults files, which changes no webhook."""
+    for folder in (directory / "webhooks").iterdir():
+        for path in folder.iterdir():
+            path.write_text(SHARED.sub("", path.read_text()))
+        (folder / "_defaults.yaml").write_text(FOLDER_DEFAULTS)
+    (directory / "webhooks" / "_defaults.yaml").write_text(ROOT_DEFAULTS)
+
+
 def repeat(command: tuple[str, ...], directory: Path) -> list[Usage]:
     return [run(command, directory) for _ in range(REPEATS)]
 
@@ -96,7 +126,12 @@ def measure(number: int, directory: Path) -> dict[str, list[Usage]]:
     }
     for each in range(0, number, 100):
         write(directory, each, concurrency=16)
-    return rows | {"plan, one in a hundred changed": repeat((*HOOKLINE, "plan"), directory)}
+    rows["plan, one in a hundred changed"] = repeat((*HOOKLINE, "plan"), directory)
+    for each in range(0, number, 100):
+        write(directory, each)
+    share(directory)
+    rows["validate, with defaults files"] = repeat((*HOOKLINE, "validate"), directory)
+    return rows | {"plan, with defaults files, nothing to do": repeat((*HOOKLINE, "plan"), directory)}
 
 
 def measure_short(directory: Path) -> dict[str, list[Usage]]:

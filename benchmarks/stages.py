@@ -59,7 +59,7 @@ def read_and_route(path: Path) -> None:
     snapshot = Snapshot(lineage="bench", serial=1, webhooks={stored.webhook.address: stored})
     context = IngestContext(routes=Routes.from_snapshot(snapshot), defaults=Defaults())
     log = Log(sys.stderr.write, level="warning", format="text", clock=time.time)
-    with closing(open_sources([str(path)], (), follow=False, from_start=True, logger=log)) as source:
+    with closing(open_sources([str(path)], (), follow=False, logger=log)) as source:
         end = False
         while not end:
             batch = source.read()

@@ -8,6 +8,7 @@ A page contains prose and marked parts. This script replaces the text between ``
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ import click
 from hookline.cli.limits_table import limits as all_limits
 from hookline.cli.main import COMMANDS, program
 from hookline.config.error_codes import TITLES
+from hookline.config.webhook_schemas import DEFAULTABLE_KEYS, REQUIRED_WITH_DEFAULT
 from hookline.model import FeedbackStatus, RetryPolicy
 from hookline.observe.metrics import Metrics
 from hookline.observe.snapshot import (
@@ -45,6 +47,7 @@ from hookline.relay.routing import SKIP_REASONS
 from hookline.schemas import load_schema
 
 REFERENCE = Path(__file__).parent / "reference"
+DEFAULTS_SCHEMA = Path(__file__).parents[1] / "schemas" / "defaults.v1.schema.json"
 _PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _MAX_DELAY_SECONDS = 3600.0
 LINE_WIDTH = 110  # characters of a Markdown line outside tables
@@ -59,6 +62,7 @@ def fields() -> str:
     rows = [("field", "form", "default", "meaning")]
     for path, field, required in _fields(schema, schema, ""):
         default = "**required**" if required else _code(field["default"]) if "default" in field else ""
+        default = "**required**, here or by a defaults file" if path in REQUIRED_WITH_DEFAULT else default
         rows.append((f"`{path}`", _form(field), default, field["description"]))
     return _table(rows)
 
@@ -86,9 +90,9 @@ def _form(field: Mapping[str, Any]) -> str:
     if "const" in field:
         return _code(field["const"])
     if "enum" in field:
-        return ", ".join(_code(value) for value in field["enum"])
+        return ", ".join(_code(value) for value in field["enum"] if value is not None)
     kinds = field.get("type", "anything")
-    text = " or ".join([kinds] if isinstance(kinds, str) else kinds)
+    text = " or ".join(kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null")
     if "enum" in (items := field.get("items", {})):
         return f"{text} of {', '.join(_code(value) for value in items['enum'])}"
     if "minimum" in field:
@@ -111,6 +115,24 @@ def _as_yaml(value: object) -> str:
             return "[" + ", ".join(_as_yaml(inner) for inner in value) + "]"
         case _:
             return str(value)
+
+
+def defaults_schema_text() -> str:
+    """The schema of a defaults file: the keys of a webhook that can have a default, for editors."""
+    webhook = load_schema("webhook.v1")
+    schema = {
+        "$schema": webhook["$schema"],
+        "$id": "urn:hookline:schema:defaults.v1",
+        "title": "hookline defaults file, version 1",
+        "description": "A file _defaults.yaml: values for the webhooks of its folder and of the folders below it.",
+        "$comment": "Made from webhook.v1.schema.json by docs/generate.py.",
+        "type": "object",
+        "properties": {key: webhook["properties"][key] for key in DEFAULTABLE_KEYS},
+        "additionalProperties": False,
+        "examples": [{"owner": "crm-team@acme.example", "delivery": {"timeout": "10s"}}],
+        "$defs": webhook["$defs"],
+    }
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 # -- commands.md
@@ -366,7 +388,7 @@ _REPORT = StatusSnapshot(
         process=1,
         started=0.0,
         at=0.0,
-        lanes=[LaneStatus(webhook="a/b", phase="open")],
+        lanes=[LaneStatus(webhook="a/b", phase="open", keys_end=1.0, certificate_ends={"endpoint": 1.0})],
         lags=[LagStatus(name="-", line=0, offset=0, behind=0, seconds=0.0)],
     ),
     counts=Counts(
@@ -417,6 +439,9 @@ def main() -> int:
         if (fresh := renewed(text)) != text:
             page.write_text(fresh, encoding="utf-8")
             sys.stdout.write(f"written: docs/reference/{page.name}\n")
+    if not DEFAULTS_SCHEMA.exists() or DEFAULTS_SCHEMA.read_text(encoding="utf-8") != defaults_schema_text():
+        DEFAULTS_SCHEMA.write_text(defaults_schema_text(), encoding="utf-8")
+        sys.stdout.write(f"written: schemas/{DEFAULTS_SCHEMA.name}\n")
     return 0
 
 

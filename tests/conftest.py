@@ -14,7 +14,9 @@ from hookline_process import Lab
 # Variables that change the output, the user, the state or the connections of a command. A test sets those it needs.
 _VARIABLES = (
     *CI_VARIABLES,
-    *("NO_COLOR", "FORCE_COLOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "NOTIFY_SOCKET", "WATCHDOG_USEC"),
+    *("NO_COLOR", "FORCE_COLOR", "NOTIFY_SOCKET", "WATCHDOG_USEC", "BITBUCKET_BUILD_NUMBER", "CIRCLECI"),
+    *("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_USER_ID", "BUILD_REQUESTEDFOR", "BUILDKITE_BUILD_CREATOR"),
+    "CIRCLE_USERNAME",
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
 )
 
@@ -28,10 +30,13 @@ def pytest_configure() -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the tests that a missing program leaves out."""
-    from pgbouncer import MISSING, PROGRAM  # noqa: PLC0415 - loads the driver of PostgreSQL
+    import browser  # noqa: PLC0415 - loads Playwright
+    import pgbouncer  # noqa: PLC0415 - loads the driver of PostgreSQL
+    import promtool  # noqa: PLC0415 - beside the others
 
-    if PROGRAM is None:
-        terminalreporter.write_line(f"left out: {MISSING}")
+    for needed in (browser, pgbouncer, promtool):
+        if needed.PROGRAM is None:
+            terminalreporter.write_line(f"left out: {needed.MISSING}")
 
 
 @pytest.fixture

@@ -20,9 +20,12 @@ from typing import Any
 import yaml
 
 from hookline_process import clean_environment
+from quick_hookline import quick_hookline
 
 REPOSITORY = "acme/webhooks"
 WORKFLOW = ".github/workflows/hookline.yml"
+ROOT = Path(__file__).parents[1]
+ACTIONS = "acme/hookline/.github/actions/"
 _WORD = re.compile(r"'[^']*'|&&|\|\||!=|==|!|[A-Za-z_][\w.-]*(?:\(\))?|[()]|\s+")
 _OPERATORS = {"&&": " and ", "||": " or ", "!": " not ", "==": "==", "!=": "!=", "(": "(", ")": ")"}
 _FUNCTIONS = {"cancelled()": "False", "always()": "True"}
@@ -66,14 +69,16 @@ class GithubStub:
         self._tool(
             "python", f'[ "$1 $2" = "-m pip" ] && {{ echo "$@" >> "{directory}/pip.log"; exit 0; }}\n{python} "$@"'
         )
-        self._tool("hookline", f'{python} -P -m hookline "$@"')
+        (self._bin / "hookline").symlink_to(quick_hookline())
         self._tool("gh", f'{python} "{Path(__file__).with_name("github_cli_stub.py")}" "$@"')
         self.origin = directory / "origin.git"
         self.git("init", "--quiet", "--bare", "--initial-branch=main", str(self.origin), at=directory)
 
     def run_real_pip(self) -> None:
-        """From now on, `python -m pip` starts pip, as a runner does. It installs nothing."""
+        """From now on, `python -m pip` starts pip, and `hookline` Python, as on a runner. pip installs nothing."""
         python = f'exec "{sys.executable}"'
+        (self._bin / "hookline").unlink()
+        self._tool("hookline", f'{python} -P -m hookline "$@"')
         self._tool("python", f'[ "$1 $2" = "-m pip" ] && {python} -m pip --version\n{python} "$@"')
 
     def change_run(self, event: str, **fields: Any) -> None:
@@ -181,7 +186,8 @@ class GithubStub:
         }  # fmt: skip
         self._change(next=number + 1, runs=[*self.read()["runs"], run])
         workflow = yaml.safe_load(self.git("show", f"{event.sha}:{WORKFLOW}", at=self.origin))
-        assert workflow["defaults"] == {"run": {"shell": "bash"}}, "the runner knows no other shell"
+        scripts = [step for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+        assert not scripts or workflow["defaults"] == {"run": {"shell": "bash"}}, "the runner knows no other shell"
         jobs: dict[str, Job] = {}
         for name, job in workflow["jobs"].items():
             context = self._context(event, number, workflow, job, jobs)
@@ -237,14 +243,17 @@ class _Steps:
         self.code, self.log = 0, ""
 
     def run(self) -> Job:
-        for position, step in enumerate(self.job["steps"]):
+        self._all(self.job["steps"])
+        outputs = {name: _filled(text, self.context) for name, text in self.job.get("outputs", {}).items()}
+        summary = self.base / "summary"
+        return Job(self.code, self.log, outputs, summary.read_text() if summary.exists() else "")
+
+    def _all(self, steps: Any) -> None:
+        for position, step in enumerate(steps):
             condition = str(step.get("if", "true"))
             if (self.code == 0 or "cancelled()" in condition) and _holds(condition, self.context):
                 code = self._use(step) if "uses" in step else self._shell(step, position)
                 self.code = self.code or code
-        outputs = {name: _filled(text, self.context) for name, text in self.job.get("outputs", {}).items()}
-        summary = self.base / "summary"
-        return Job(self.code, self.log, outputs, summary.read_text() if summary.exists() else "")
 
     def _use(self, step: Any) -> int:
         options = step.get("with", {})
@@ -264,9 +273,25 @@ class _Steps:
             case "actions/download-artifact":
                 kept = self.site.artifact(self.number, options["name"])
                 shutil.copytree(kept, self.workspace / options["path"])
+            case own if own.startswith(ACTIONS):
+                self._compose(
+                    step, yaml.safe_load((ROOT / own.removeprefix("acme/hookline/") / "action.yml").read_text())
+                )
             case other:
                 raise AssertionError(f"the runner does not know {other}")
         return 0
+
+    def _compose(self, step: Any, action: Any) -> None:
+        """Run the steps of a composite action. It sees its own inputs, and no inputs or secrets of the workflow."""
+        given = {f"inputs.{name}": _filled(text, self.context) for name, text in step.get("with", {}).items()}
+        assert {f"inputs.{name}" for name in action.get("inputs", {})} == given.keys()
+        outside = self.context
+        hidden = ("inputs.", "secrets.", "steps.")
+        self.context = {name: text for name, text in outside.items() if not name.startswith(hidden)} | given
+        assert {"bash"} == {inner["shell"] for inner in action["runs"]["steps"] if "run" in inner}
+        self._all(action["runs"]["steps"])
+        outputs = {name: _filled(one["value"], self.context) for name, one in action.get("outputs", {}).items()}
+        self.context = outside | {f"steps.{step.get('id')}.outputs.{name}": text for name, text in outputs.items()}
 
     def _shell(self, step: Any, position: int) -> int:
         own = {name: _filled(text, self.context) for name, text in step.get("env", {}).items()}

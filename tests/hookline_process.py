@@ -1,4 +1,7 @@
-"""Runs hookline as its users do: as processes, with real files, sockets and certificates."""
+"""Runs hookline as its users do: as processes, with real files, sockets and certificates.
+
+The processes are forks of one that has hookline imported, unless a test names a program.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from builders import as_lines
+from quick_hookline import start_hookline
 from waiting import wait_until
 
 HOOKLINE = (sys.executable, "-m", "hookline")
@@ -27,6 +31,29 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")}, **more}
 
 
+def start_process(
+    program: Sequence[str] | None, *arguments: str, before: str = "", **options: Any
+) -> subprocess.Popen[bytes]:
+    """Start a program, or hookline as a fork if `program` is None. The options are those of start_hookline."""
+    if program is None:
+        return start_hookline(*arguments, before=before, **options)
+    return subprocess.Popen((*program, *arguments), **options)
+
+
+def run_process(
+    program: Sequence[str] | None, *arguments: str, stdin: bytes = b"", **options: Any
+) -> subprocess.CompletedProcess[bytes]:
+    """The same, to its end."""
+    pipe = subprocess.PIPE
+    with start_process(program, *arguments, **options, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        try:
+            out, errors = process.communicate(stdin, timeout=300)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(arguments, process.returncode, out, errors)
+
+
 class Receiver:
     """A `hookline receive` process that accepts connections."""
 
@@ -36,7 +63,7 @@ class Receiver:
         *options: str,
         record: str = "received.ndjson",
         port: int = 0,
-        program: Sequence[str] = HOOKLINE,
+        program: Sequence[str] | None = None,
     ) -> None:
         port_file = directory / "port"
         port_file.unlink(missing_ok=True)
@@ -44,7 +71,10 @@ class Receiver:
         self.ca_file = directory / "tls" / "ca.pem"
         with (directory / "receiver.log").open("ab") as log:
             arguments = self._arguments(options, record, port)
-            self.process = self._start((*program, *arguments), directory, log)
+            self.process = start_process(
+                program, *arguments, cwd=directory, env=clean_environment(), stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=log,
+            )  # fmt: skip
         wait_until(port_file.exists, process=self.process, detail=(directory / "receiver.log").read_text)
         self.port = int(port_file.read_text())
 
@@ -52,13 +82,6 @@ class Receiver:
     def _arguments(options: tuple[str, ...], record: str, port: int) -> tuple[str, ...]:
         where = ("--listen", f"127.0.0.1:{port}", "--tls-dir", "tls", "--port-file", "port")
         return ("receive", *where, "--record", record, "--quiet", *options)
-
-    @staticmethod
-    def _start(command: tuple[str, ...], directory: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            command, cwd=directory, env=clean_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=log,
-        )  # fmt: skip
 
     def records(self) -> list[dict[str, Any]]:
         """All recorded requests in the order of arrival, without the one that is being written."""
@@ -80,8 +103,9 @@ class Receiver:
 class Lab:
     """A directory with webhooks, state and spool, in which a test runs commands."""
 
-    def __init__(self, directory: Path, program: Sequence[str] = HOOKLINE) -> None:
-        self.program = tuple(program)
+    def __init__(self, directory: Path, program: Sequence[str] | None = None) -> None:
+        self.program = program
+        self.before = ""  # code that the processes run first, if they are forks
         self.directory = directory
         self.secrets = directory / "secrets"
         self.secrets.mkdir()
@@ -91,10 +115,13 @@ class Lab:
         self, *arguments: str, stdin: bytes | None = None, code: int | None = 0
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a command to its end; `code` None accepts any exit code."""
-        done = subprocess.run(
-            (*self.program, *arguments), cwd=self.directory, env=clean_environment(**self.environment),
-            input=stdin if stdin is not None else b"", capture_output=True, timeout=300, check=False,
-        )  # fmt: skip
+        done = run_process(
+            self.program,
+            *arguments,
+            stdin=stdin or b"",
+            cwd=self.directory,
+            env=clean_environment(**self.environment),
+        )
         assert code is None or done.returncode == code, (done.returncode, done.stdout, done.stderr)
         return done
 
@@ -139,9 +166,9 @@ class Lab:
     def running(self, *arguments: str, stdin: int | None = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
         """Run a command during the test. If it still runs at the end, it is killed."""
         with (self.directory / "relay.log").open("ab") as log:
-            process = subprocess.Popen(
-                (*self.program, *arguments), cwd=self.directory, env=clean_environment(**self.environment),
-                stdin=stdin, stdout=subprocess.PIPE, stderr=log,
+            process = start_process(
+                self.program, *arguments, cwd=self.directory, env=clean_environment(**self.environment),
+                stdin=stdin, stdout=subprocess.PIPE, stderr=log, before=self.before,
             )  # fmt: skip
         try:
             yield process

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hookline.relay.delivery_record import Line
+from hookline.relay.sources.broker.source_certificate import SourceCertificate
 from hookline.relay.sources.nats.nats_client import verifying_context
 from hookline.relay.sources.nats.nats_credentials import ANONYMOUS, NatsCredentials
 from hookline.relay.sources.nats.nats_source import NatsOptions, NatsSource
@@ -72,6 +73,7 @@ def nats_reader(
     follow: bool = False,
     preview: bool = False,
     credentials: NatsCredentials = ANONYMOUS,
+    certificate: SourceCertificate | None = None,
     ca_file: Path | None = None,
     positions: tuple[Position, ...] = (),
     **target: Any,
@@ -80,7 +82,11 @@ def nats_reader(
     source = NatsSource(
         NatsTarget(host=host, port=server.port, stream=stream, durable=durable),
         NatsOptions(
-            follow=follow, preview=preview, credentials=credentials, tls=verifying_context(ca_file), wait_seconds=2.0
+            follow=follow,
+            preview=preview,
+            credentials=credentials,
+            tls=verifying_context(ca_file, certificate),
+            wait_seconds=2.0,
         ),
         lambda: list(positions),
         log,

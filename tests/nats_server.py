@@ -49,6 +49,7 @@ class NatsServer:
         self.port = port
         self.user: dict[str, Any] = {}
         self.ca_file: Path | None = None
+        self.certificate: Path | None = None  # of the client, with its key
         self.settings = [f"listen: '{host}:{port}'"]
         if jetstream:
             self.settings.append(f"jetstream {{ store_dir: '{directory / 'data'}' }}")
@@ -94,6 +95,8 @@ class NatsServer:
     async def connect(self, **options: Any) -> Client:
         if self.ca_file is not None:
             options["tls"] = ssl.create_default_context(cafile=self.ca_file)
+            if self.certificate is not None:
+                options["tls"].load_cert_chain(self.certificate)
         return await nats.connect(f"nats://localhost:{self.port}", connect_timeout=10, **self.user, **options)
 
     def call(self, subject: str, body: object = None) -> dict[str, Any]:

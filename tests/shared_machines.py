@@ -22,9 +22,10 @@ from typing import Any
 import psycopg
 
 from faulty_endpoint import Endpoint
-from hookline_process import HOOKLINE, LOOPBACK, Lab, clean_environment
+from hookline_process import LOOPBACK, Lab, clean_environment, start_process
 from postgres_server import Server
 from soak_run import message_of
+from waiting import wait_until
 
 SANDBOXES = 40
 ORGANIZATION = "acme@AdobeOrg"
@@ -98,7 +99,7 @@ class Process:
     log: Path
     life: int = 0
     running: subprocess.Popen[bytes] | None = None
-    program: tuple[str, ...] = HOOKLINE
+    program: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -151,8 +152,8 @@ class Machines:
         options = (*LOOPBACK, "--ca-file", str(self.endpoint.ca_file), "--log-level", "info")
         environment = clean_environment(**self.lab.environment, HOOKLINE_SECRET_LIFE=str(process.life))
         with process.log.open("ab") as log:
-            process.running = subprocess.Popen(
-                (*process.program, *process.arguments[:1], *where, *options, *process.arguments[1:]),
+            process.running = start_process(
+                process.program, *process.arguments[:1], *where, *options, *process.arguments[1:],
                 cwd=self.lab.directory, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 stderr=log,
             )  # fmt: skip
@@ -203,7 +204,8 @@ class Machines:
             process.link.heal()
 
     def restart_database(self, seconds: float) -> None:
-        """The server crashes and comes back."""
+        """The server crashes and comes back. A process that starts without the database would end at once."""
+        wait_until(self._all_joined, within_seconds=60, detail=self.logs)
         with self._fault("database", 0):
             self.server.stop()
             time.sleep(seconds)
@@ -217,6 +219,10 @@ class Machines:
 
     def all_run(self) -> bool:
         return all(one.running is not None and one.running.poll() is None for one in self.processes.values())
+
+    def _all_joined(self) -> bool:
+        rows = self.rows("SELECT pid FROM hookline_spool.process WHERE expires > clock_timestamp()")
+        return {one.running.pid for one in self.processes.values() if one.running} <= {pid for (pid,) in rows}
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.server.url(self.database), autocommit=True) as connection:

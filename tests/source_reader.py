@@ -84,7 +84,7 @@ class Book:
 
     def open(self, *names: Path | str, follow: bool = False, from_start: bool = False) -> LineSource:
         return open_sources(
-            [str(name) for name in names], list(self.positions.values()), follow=follow, from_start=from_start,
+            [str(name) for name in names], [] if from_start else list(self.positions.values()), follow=follow,
             logger=self.notes, is_event=self.is_event, links_below=self.links_below,
             timing=self.timing,
         )  # fmt: skip

@@ -28,11 +28,13 @@ LAYERS: dict[str, set[str]] = {
     "schemas": {"errors"},
     "model": {"escaping", "units"},
     "canonical": {"model", "units"},
+    "policy": {"canonical", "diagnostics", "errors", "model"},
     "config": {
-        *("canonical", "diagnostics", "errors", "escaping", "key_rotation", "model", "paths", "schemas", "units"),
+        *("canonical", "diagnostics", "errors", "escaping", "key_rotation", "model", "paths", "policy", "schemas"),
+        "units",
     },
     "state": {"canonical", "errors", "model", "paths", "private_files", "storage_location", "units"},
-    "plan": {"canonical", "errors", "escaping", "model", "state"},
+    "plan": {"canonical", "diagnostics", "errors", "escaping", "model", "policy", "state"},
     "provenance": {"paths", "settings"},
     "apply": {"errors", "model", "plan", "provenance", "state"},
     "http_connection": set(),
@@ -42,10 +44,15 @@ LAYERS: dict[str, set[str]] = {
         *("settings", "state", "storage_location", "units"),
     },
     "receiver": {"errors", "escaping", "http_connection", "paths", "private_files", "schemas", "units"},
+    # The page reads what the commands print, and imports none of them.
+    "web": {
+        *("canonical", "diagnostics", "errors", "escaping", "model", "observe", "paths", "plan", "private_files"),
+        *("relay", "state", "units"),
+    },
     "wiring": {"descriptors", "errors", "model", "observe", "relay", "settings", "state", "units"},
 }
 LAYERS["cli"] = set(LAYERS)
-LAYERS["__main__"] = {"cli"}
+LAYERS["__main__"] = {"cli", "exit_codes"}
 
 # The layers inside relay/, from the lowest to the highest. A part may import the parts of lower rows, and nothing
 # else of relay/. Parts of one row do not import each other: `ingest` and `delivery` meet in the spool only.
@@ -55,7 +62,7 @@ RELAY_LAYERS: tuple[tuple[str, ...], ...] = (
     ("http", "sources", "webhook_route"),
     ("auth", "formats", "routing", "spool"),
     ("delivery", "ingest"),
-    ("preflight", "state_watcher"),
+    ("activity_recorder", "preflight", "state_watcher", "tracing"),
     ("slots",),
     ("status_collector",),
     ("monitoring",),
@@ -64,13 +71,16 @@ RELAY_LAYERS: tuple[tuple[str, ...], ...] = (
 
 # Third-party package → the modules that may import it. A trailing dot includes everything below.
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "yaml": ("config.yaml_parser", "cli.output.yaml_writer"),
+    # `fmt` needs the places of the parser's events; the strict parser has accepted the text before.
+    "yaml": ("config.yaml_parser", "config.formatting.yaml_events", "cli.output.yaml_writer"),
     "jsonschema": ("config.schema_validator", "receiver.verification"),
+    "jsonschema_rs": ("policy.schema_matcher",),  # matches the patterns of a policy in linear time
     "deepdiff": ("plan.diff",),
     "jwt": ("relay.auth.jwt_signer", "receiver.verification"),
     "cryptography": (
         *("relay.auth.keys", "relay.auth.body_signature", "relay.http.certificate_info"),
         *("receiver.certificates", "receiver.signature_verifier"),
+        "cli.commands.demo",  # makes the key of its webhook
         "relay.sources.nats.nats_credentials",  # signs the nonce of a server with the seed of an nkey
     ),
     "httpx": ("relay.http.httpx_transport", "relay.http.httpcore_backend", "relay.http.request"),
@@ -80,10 +90,14 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "trustme": ("receiver.certificates",),
     "click": ("cli.",),
     "rich": ("cli.",),
-    "msgspec": ("relay.", "observe.snapshot", "plan.plan_file"),
+    "msgspec": ("relay.", "web.plots", "observe.drain", "observe.snapshot", "plan.plan_file"),
     "prometheus_client": ("observe.metrics",),
     "backports": ("relay.sources.decompression",),
     "compression": ("relay.sources.decompression",),  # the standard library's module from Python 3.14 on
+    "jinja2": ("web.page_templates", "cli.commands.serve"),  # the command asks whether the extra is installed
+    "markupsafe": ("web.page_templates",),
+    "starlette": ("web.serving.page_app", "web.serving.page_guard", "cli.commands.serve"),
+    "uvicorn": ("web.serving.page_connections", "web.serving.page_server", "cli.commands.serve"),
     "psycopg": ("state.postgres_store", "relay.spool.postgres."),
     "confluent_kafka": ("relay.sources.kafka.kafka_consumer",),
     "nats": ("relay.sources.nats.",),
@@ -94,8 +108,10 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 # The ports of the spool and the registry of its stores: the only modules of relay/spool/ that others may import.
 SPOOL_PORTS = (
     *("relay.spool.spool", "relay.spool.admin", "relay.spool.leases", "relay.spool.transfer"),
-    *("relay.spool.crash_guard", "relay.spool.crash_notes"),
-    "relay.spool.spool_thread",
+    *("relay.spool.address_moves", "relay.spool.crash_guard", "relay.spool.crash_notes"),
+    "relay.spool.opened_spool",
+    *("relay.spool.spool_thread", "relay.spool.activity", "relay.spool.backlog_ages", "relay.spool.drain_forecast"),
+    "relay.spool.recipient",
 )
 SPOOL_FACTORY = "relay.spool.factory"
 # The stores that the factory loads, each by one module.
@@ -110,17 +126,26 @@ SPOOL_EXCEPTIONS = {
 # Modules of the domain: they do no I/O, and take time and randomness as arguments.
 PURE = (
     *("diagnostics", "errors", "escaping", "units", "model", "key_rotation", "canonical", "plan."),
+    "policy.",
     *("storage_location", "state.postgres_address"),
     *("receiver.faults", "relay.event", "relay.delivery_record", "relay.formats.", "relay.field_mapping"),
     *("relay.ids", "relay.ingest.batch", "relay.ingest.preview", "relay.payload_v2", "relay.routing"),
-    *("relay.payload_line", "relay.webhook_route"),
+    *("relay.payload_line", "relay.webhook_route", "relay.spool.recipient"),
     *("relay.summary", "relay.delivery.circuit_breaker", "relay.delivery.response_policy"),
     *("relay.delivery.rate_limiter", "relay.delivery.counters"),
     *("relay.delivery.attempt_log", "relay.http.address_policy", "relay.http.response_reader"),
     *("relay.http.response_head", "relay.http.proxy", "relay.http.request"),
     *("relay.sources.checkpoints", "relay.sources.line_splitter", "relay.sources.rotated_names"),
     *("relay.sources.decompression", "relay.preflight.report"),
-    *("relay.spool.sqlite.recovery.row_validation", "observe.snapshot", "observe.metrics", "observe.status"),
+    *("web.links", "web.paging", "web.plots", "web.source_link", "web.inventory_view", "web.webhook_view"),
+    *("web.lanes_view", "web.letters_view", "web.trace_view", "relay.tracing."),
+    *(
+        "relay.spool.sqlite.recovery.row_validation",
+        "relay.spool.activity",
+        "observe.snapshot",
+        "observe.metrics",
+        "observe.status",
+    ),
 )
 # The sources read clocks and wait through the value of relay/sources/timing.py, which a simulation replaces.
 TIMED, TIMING = "relay.sources.", "relay.sources.timing"
@@ -136,7 +161,8 @@ DEVICES = {"os", "io", "socket", "sqlite3", "subprocess", "select", "time", "ran
 # Modules that a simulation runs on its own machine: their time, randomness and threads come from arguments and from
 # the event loop. `run_in_executor` and `to_thread` are the only way into a thread.
 SIMULATED = (
-    *("wiring", "relay.delivery.", "relay.relay", "relay.state_watcher", "relay.status_collector"),
+    *("wiring.", "relay.delivery.", "relay.relay", "relay.state_watcher", "relay.status_collector"),
+    "relay.activity_recorder",
     *("relay.slots.delivery_guard", "relay.spool.crash_guard"),
     *("relay.monitoring", "relay.service_manager"),
 )
@@ -194,7 +220,10 @@ PATH_EXCEPTIONS = {
     *(("relay.sources.files.listing", name) for name in ("is_file", "is_symlink")),
     *(("relay.sources.input_files", name) for name in ("isdir", "isfile", "islink")),
     # Of a spool store, which looks at the path itself.
-    *((module, "exists") for module in ("wiring", "cli.applied_state", "cli.commands.spool_move")),
+    *(
+        (module, "exists")
+        for module in ("wiring.run_relay", "relay.spool.opened_spool", "cli.applied_state", "cli.commands.spool_move")
+    ),
     ("relay.spool.postgres.shared", "exists"),
 }
 

@@ -9,6 +9,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
+SECONDS_BETWEEN, MOST_SECONDS_BETWEEN = 0.02, 0.25
+# A condition that takes long, such as one that asks a database, is evaluated less often, or it slows down what it
+# waits for.
+PAUSE_PER_SECOND = 4
 
 
 def wait_until(
@@ -18,7 +22,7 @@ def wait_until(
     process: subprocess.Popen[Any] | None = None,
     detail: Callable[[], object] = lambda: "",
 ) -> Any:
-    """Evaluate a condition every 20 ms until it is true.
+    """Evaluate a condition every 20 ms until it is true, or less often if that takes long.
 
     Args:
         condition: its first true value is returned.
@@ -30,11 +34,14 @@ def wait_until(
         AssertionError: the time is over, or the process has ended.
     """
     deadline = time.monotonic() + within_seconds
-    while not (value := condition()):
+    while True:
+        began = time.monotonic()
+        if value := condition():
+            return value
+        spent = time.monotonic() - began
         assert process is None or process.poll() is None, f"the process ended: {detail()}"
         assert time.monotonic() < deadline, f"the condition did not hold within {within_seconds} s: {detail()}"
-        time.sleep(0.02)
-    return value
+        time.sleep(min(max(SECONDS_BETWEEN, spent * PAUSE_PER_SECOND), MOST_SECONDS_BETWEEN))
 
 
 async def eventually(condition: Callable[[], Awaitable[Value]], *, within_seconds: float = 30.0) -> Value:

@@ -49,6 +49,10 @@ class _Converter:
         found = self.read(value)
         return None if found == default else self.write(found)
 
+    def complete(self, value: Any, default: Any) -> Any:
+        """The canonical spelling of a value of a document, or of the default if it is None."""
+        return self.write(default if value is None else self.read(value))
+
 
 class _Record:
     """Converts a mapping to a dataclass of the model, and to a canonical mapping.
@@ -75,6 +79,7 @@ class _Record:
             (_camel_case(name), name, converter.read, converter.canonical, defaults[name])
             for name, converter in converters.items()
         ]
+        self._complete = [(_camel_case(name), one.complete, defaults[name]) for name, one in converters.items()]
         self.keys_with_default = {key for key, *_, default in self._rows if default not in (MISSING, None)}
 
     def read(self, document: Document, **others: Any) -> Any:
@@ -95,6 +100,15 @@ class _Record:
         }
         return found or None
 
+    def complete(self, document: Document | None, _default: Any = None) -> dict[str, Any]:
+        """The canonical mapping with every default. A key whose default is None is left out if it is not written."""
+        written = document or {}
+        return {
+            key: complete(written.get(key), default)
+            for key, complete, default in self._complete
+            if written.get(key) is not None or default not in (MISSING, None)
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class _ListOf:
@@ -107,6 +121,9 @@ class _ListOf:
 
     def canonical(self, items: list[Document], _default: Any) -> list[Any]:
         return list(map(self.item.canonical, items))
+
+    def complete(self, items: list[Document] | None, _default: Any) -> list[Any]:
+        return list(map(self.item.complete, items or ()))
 
 
 class _Typed:
@@ -121,6 +138,10 @@ class _Typed:
     def canonical(self, document: Document, _default: Any) -> dict[str, Any] | None:
         found = self._record(document).canonical(document)
         return None if found is None else {"type": document["type"], **found}
+
+    def complete(self, document: Document | None, _default: Any) -> dict[str, Any]:
+        written = document or {"type": "none"}
+        return {"type": written["type"], **self._record(written).complete(written)}
 
     def _record(self, document: Document) -> _Record:
         if document["type"] not in self._records:
@@ -244,6 +265,20 @@ def canonical_document(document: Document) -> dict[str, Any]:
         "organization": document["organization"],
         "sandbox": {"name": name, "id": identifier} if identifier else name,
         **(_WEBHOOK.canonical(document) or {}),
+    }
+
+
+def complete_document(document: Document) -> dict[str, Any]:
+    """Returns the canonical form of a valid document with every default filled in. Raises like `read_webhook`.
+
+    `sandbox` is always a mapping. A field that has no value and no default is left out.
+    """
+    name, identifier = _sandbox(document)
+    return {
+        "version": 1,
+        "organization": document["organization"],
+        "sandbox": {"name": name, "id": identifier} if identifier else {"name": name},
+        **_WEBHOOK.complete(document),
     }
 
 

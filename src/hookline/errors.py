@@ -88,6 +88,10 @@ class MessagesKnown(HooklineError):
         self.numbers = numbers
 
 
+class MovesUnknown(HooklineError):
+    """The spool has followed a move of a webhook without which a batch was routed. Nothing of it was stored."""
+
+
 class OutputLost(HooklineError):
     """`reader_left`: the program at the other end of the pipe, such as `head`, wants no more. That is no fault."""
 

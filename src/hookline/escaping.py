@@ -22,6 +22,17 @@ _INVISIBLE_SYMBOL = re.compile(f"[{DEFAULT_IGNORABLE}{BLANK_SYMBOLS}]")
 _RUNNER_COMMAND = re.compile(r"(##[A-Za-z0-9._-]{0,24})\[|::")
 _MAX_CARRIED_CHARS: Final = 32
 
+# An e-mail address, or a telephone number. A date (2026-11-01) and a part of one are no number.
+_RECIPIENT: Final = re.compile(
+    r"[^\s<>\"',;:]+@[\w.-]+"
+    r"|(?<!\d)(?<!\d{4}-)(?<!\d{4}-\d\d-)\+?(?!\d{4}-\d\d-\d\d)\d[\d ()/-]{6,}\d"
+)
+
+
+def without_recipients(text: str) -> str:
+    """The text without the recipients that the wording of a provider or endpoint may contain."""
+    return _RECIPIENT.sub("[recipient]", text)
+
 
 def is_visible(character: str) -> bool:
     """Whether a character has a glyph, or is a space.

@@ -55,3 +55,12 @@ def find_gap(keys: Sequence[TimedKey]) -> tuple[datetime, datetime | None] | Non
         ends = key.retire or _LAST
         covered = ends if covered is None else max(covered, ends)
     return None if covered is None or covered == _LAST else (covered, None)
+
+
+def end_of_keys(keys: Sequence[TimedKey], now: float) -> float:
+    """Returns the Unix time in seconds from which no key is active: `now` if none is, infinity if there is no end."""
+    while active_keys(keys, now):
+        now = next_change(keys, now)
+        if now == inf:
+            break
+    return now

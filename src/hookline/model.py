@@ -6,7 +6,7 @@ from it, and tests/unit/test_canonical.py checks every `default` of schemas/webh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -222,20 +222,60 @@ class FileLocation:
 
 
 @dataclass(frozen=True, slots=True)
+class SourcePlace:
+    """The place of a value in a file, as the user named it. Line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
 class Declared:
-    """A webhook of a file: the text of its canonical document (canonical.canonical_text), and its place."""
+    """A webhook of a file: the text of its canonical document (canonical.canonical_text), and its place.
+
+    `find_place` finds the place of a value by its JSON pointer. It reads the file again. `inherited` has the places
+    of the values that come from defaults files, by their JSON pointers.
+    """
 
     canonical: str
     source: FileLocation
+    find_place: Callable[[str], SourcePlace] | None = field(default=None, compare=False, repr=False)
+    inherited: Mapping[str, SourcePlace] = field(default_factory=dict, compare=False, repr=False)
+
+    def place_of(self, path: str) -> SourcePlace:
+        """The place that a value of the effective document comes from, or that of its nearest parent in the file.
+
+        `path` is a JSON pointer, such as ``/authentication/type``; ``/endpoint`` comes from the URL.
+        """
+        if (default := self.default_place(path)) is not None:
+            return default
+        if self.find_place is None:
+            return SourcePlace(self.source.file, self.source.line, 1)
+        return self.find_place(path)
+
+    def default_place(self, path: str) -> SourcePlace | None:
+        """The place in a defaults file that a value, or the value around it, comes from; None if it is the webhook's
+        own. Reads no file."""
+        while path and self.inherited:
+            if path in self.inherited:
+                return self.inherited[path]
+            path = path.rpartition("/")[0]
+        return None
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
     """The configuration in the files. If it is `narrowed`, only a part of it was read, and no webhook is deleted.
 
-    `misnamed` are files that were not read although they may declare webhooks (``prod.YAML``).
+    `misnamed` are files that were not read although they may declare webhooks (``prod.YAML``). `moved_from` has the
+    earlier address of each webhook whose file names one. It is no part of the canonical form.
     """
 
     webhooks: Mapping[Address, Declared]
     narrowed: bool = False
     misnamed: tuple[str, ...] = ()
+    moved_from: Mapping[Address, Address] = field(default_factory=dict)

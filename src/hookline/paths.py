@@ -19,6 +19,14 @@ AnyPath = Path | str
 _NOTHING: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
+def resolved(path: AnyPath) -> Path:
+    """The absolute path without links. A link that leads in a circle remains, and fails when it is used.
+
+    `Path.resolve` would raise RuntimeError for it in some releases of Python.
+    """
+    return Path(os.path.realpath(path))
+
+
 def path_exists(path: AnyPath, *, error: type[HooklineError] = HooklineError) -> bool:
     """Whether something exists at the path. Follows links, so a broken link is nothing. Raises `error`."""
     return path_mode(path, error=error) is not None

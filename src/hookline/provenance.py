@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hookline.paths import is_directory, is_link, is_regular_file
-from hookline.settings import git_environment, user_name
+from hookline.settings import ci_branch, git_environment, user_name
 
 _TIMEOUT_SECONDS = 30
 _MAX_REASON_CHARACTERS = 200
@@ -33,7 +33,7 @@ _WEBHOOK_FILES = (".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """`branch` is None if HEAD is detached. Without a commit, `unknown` is the reason why git does not name one."""
+    """`branch` is None if neither git nor CI names one. Without a commit, `unknown` is git's reason."""
 
     who: str
     commit: str | None
@@ -44,13 +44,14 @@ class Provenance:
 def provenance_of(directory: Path) -> Provenance:
     """The user, and the commit and branch checked out at `directory` or at its nearest existing parent.
 
+    If HEAD is detached, as in a CI job, the branch is the one that the variables of the CI system name.
     The repository is that of the directory: GIT_DIR and similar variables, which a git hook sets, have no effect.
     """
     result = _git(directory, "rev-parse", "HEAD", "--abbrev-ref", "HEAD")
     if isinstance(result, str):
         return Provenance(user_name(), None, None, result)
     commit, branch = result.stdout.decode(errors="replace").split("\n")[:2]
-    return Provenance(user_name(), commit, None if branch == "HEAD" else branch)
+    return Provenance(user_name(), commit, ci_branch(commit) if branch == "HEAD" else branch)
 
 
 def is_ancestor(directory: Path, commit: str) -> bool | None:
@@ -73,6 +74,15 @@ def uncommitted_files(directory: Path) -> tuple[str, ...] | None:
     found = dict(_webhook_files(directory))
     names = committed.keys() | found.keys()
     return tuple(sorted(n for n in names if n not in found or not _matches(found[n], committed.get(n))))
+
+
+def is_uncommitted(file: Path) -> bool | None:
+    """Whether a file differs from HEAD, or is not part of it; None if git gives no answer."""
+    result = _git(file.parent, "ls-tree", "-z", "HEAD", "--", file.name)
+    if isinstance(result, str):
+        return None
+    attributes, _, _ = result.stdout.partition(b"\t")
+    return not _matches(file, attributes.decode().split(" ")[2] if attributes else None)
 
 
 def _committed(directory: Path) -> dict[str, str] | None:

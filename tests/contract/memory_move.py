@@ -9,6 +9,7 @@ from itertools import accumulate
 
 from contract.memory_spool import RECORDS, Data, Endpoint, Row
 from hookline.relay.delivery_record import Delivery
+from hookline.relay.spool.address_moves import RecordedMove
 from hookline.relay.spool.spool import State
 from hookline.relay.spool.transfer import (
     MAX_BYTES_PER_MOVE,
@@ -58,6 +59,9 @@ class MemoryMoveSource:
             MovedWebhook(address=address, state=one.state, held_since=one.held, held_seconds=one.idle)
             for address, one in self._data.endpoints.items()
         ]
+
+    def followed_moves(self) -> Sequence[RecordedMove]:
+        return list(self._data.moves)
 
     @contextmanager
     def take(self, *, now: float, reader: str | None = None) -> Iterator[MoveBatch]:
@@ -114,6 +118,11 @@ class MemoryMoveTarget:
                 not_before=_later(own.not_before, other.not_before),
                 retry_now_at=_later(own.retry_now_at, other.retry_now_at),
             )  # fmt: skip
+
+    def add_followed_moves(self, moves: Sequence[RecordedMove], *, now: float) -> Sequence[RecordedMove]:
+        for one in moves:
+            self._data.follow_move(one, now=now)
+        return list(self._data.moves)
 
     def add(self, batch: MoveBatch, *, now: float) -> int:
         new = [one for one in batch.deliveries if self._data.row_of(one.id) is None]

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from hookline.errors import MessagesKnown, PositionMoved
+from hookline.errors import MessagesKnown, MovesUnknown, PositionMoved
 from hookline.model import Address
 from hookline.observe.snapshot import RelayStatus
 from hookline.relay.delivery_record import DeadLine, Delivery, Line
 from hookline.relay.sources.source import MAX_BYTES_PER_BATCH, Position
+from hookline.relay.spool.activity import MAX_MINUTES_AHEAD, MinuteActivity, combined, oldest_minute
+from hookline.relay.spool.address_moves import FollowedMoves, MoveResult, RecordedMove
 from hookline.relay.spool.crash_notes import CRASHED, CrashNote, slot_work
 from hookline.relay.spool.spool import (
     DequeueAnswer,
@@ -60,6 +62,11 @@ class Row:
     @property
     def address(self) -> Address:
         return self.delivery.address
+
+    def give(self, address: Address, difference: float) -> None:
+        """`difference` is that of the clocks of the new and the old webhook."""
+        self.delivery = msgspec.structs.replace(self.delivery, address=address)
+        self.since += difference
 
     def finish(self, state: State, now: float, reason: str | None = None) -> None:
         self.state, self.settled, self.reason, self.due = state, now, reason, None
@@ -114,6 +121,8 @@ class Data:
     positions: list[Position] = field(default_factory=list)
     messages: dict[bytes, set[int]] = field(default_factory=dict)
     works: dict[str, Work] = field(default_factory=dict)
+    activity: list[MinuteActivity] = field(default_factory=list)
+    moves: list[RecordedMove] = field(default_factory=list)
     writes: int = 0
     holder: str | None = None
     status: RelayStatus | None = None
@@ -121,6 +130,26 @@ class Data:
     def pending(self, address: Address | None = None) -> list[Row]:
         rows = sorted(self.rows.values(), key=lambda row: row.seq)
         return [row for row in rows if row.state is State.PENDING and address in (None, row.address)]
+
+    def follow_move(self, move: RecordedMove, *, now: float) -> MoveResult:
+        if move in self.moves:
+            return MoveResult(self.moves.index(move) + 1, 0)
+        self.moves.append(move)
+        if (old := self.endpoints.pop(move.old, None)) is None:
+            return MoveResult(len(self.moves), 0)
+        if (other := self.endpoints.get(move.new)) is not None:
+            for row in [row for row in self.rows.values() if row.address == move.new]:
+                row.give(move.new, old.clock(now) - other.clock(now))
+            times = [one.state.retry_now_at for one in (old, other)]
+            old.change(
+                now, paused=other.state.paused if old.state.paused is None else old.state.paused,
+                retry_now_at=max((at for at in times if at is not None), default=None),
+            )  # fmt: skip
+        self.endpoints[move.new] = old
+        pending = self.pending(move.old)
+        for row in [row for row in self.rows.values() if row.address == move.old]:
+            row.give(move.new, 0.0)
+        return MoveResult(len(self.moves), len(pending))
 
     def row_of(self, identity: bytes) -> Row | None:
         return next((row for row in self.rows.values() if row.delivery.id == identity), None)
@@ -182,6 +211,8 @@ class MemorySpool:
         data, tally = self._data, self._data.tally
         if batch.position is not None:
             data.require_followed(batch.position)
+        if batch.deliveries and batch.moves < len(data.moves):
+            raise MovesUnknown(batch.source)
         self._remember(batch)
         possible = [one for one in requests if all(row.seq <= one.after for row in data.pending(one.address))]
         for n in batch.replaced_lines:
@@ -352,6 +383,22 @@ class MemorySpool:
             one.state, gone_reason=gone_reason, gone_configuration=gone_configuration, not_before=not_before
         )
 
+    # -- AddressMoves
+
+    def followed_moves(self) -> FollowedMoves:
+        return FollowedMoves(len(self._data.moves), list(self._data.moves))
+
+    def follow_move(self, move: RecordedMove, *, now: float) -> MoveResult:
+        return self._data.follow_move(move, now=now)
+
+    def move_orphans(self, old: Address, new: Address, *, now: float) -> int:
+        rows, clocks = self._data.pending(old), self._data.endpoints
+        for row in rows:
+            row.give(new, clocks[new].clock(now) - clocks[old].clock(now))
+            row.due = now if row.due is None else row.due
+        self._data.writes += 1
+        return len(rows)
+
     # -- CrashNotes
 
     def work_of(self, address: Address) -> str:
@@ -424,6 +471,16 @@ class MemorySpool:
         for row in sorted(late, key=lambda row: row.due or 0.0)[:limit]:
             row.due = now
         return min(len(late), limit)
+
+    def record_activity(self, rows: Sequence[MinuteActivity]) -> None:
+        minute = rows[0].minute
+        known = [one for one in self._data.activity if one.minute == minute]
+        others = [
+            one
+            for one in self._data.activity
+            if one.minute != minute and oldest_minute(minute) <= one.minute <= minute + MAX_MINUTES_AHEAD
+        ]
+        self._data.activity = [*others, *combined(known, rows)]
 
     def tally(self) -> dict[str, int]:
         return {**self._data.tally, "pending": len(self._data.pending())}

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import count, repeat
+
+import msgspec
 
 from contract.memory_move import MemoryMoveSource, MemoryMoveTarget
 from contract.memory_spool import RECORDS, Data, MemorySpool, Row
@@ -22,8 +26,23 @@ from hookline.observe.snapshot import (
 )
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, Delivery, add_replay, parse_history
 from hookline.relay.sources.source import Position
-from hookline.relay.spool.admin import Backlog, Count, Filter, OnProgress, Trace, TracedDelivery, TracedLine
+from hookline.relay.spool.activity import MinuteActivity
+from hookline.relay.spool.admin import (
+    FORGOTTEN,
+    Backlog,
+    Count,
+    Filter,
+    ForgetCount,
+    ForgetResult,
+    OnProgress,
+    OnSearched,
+    Trace,
+    TracedDelivery,
+    TracedLine,
+)
+from hookline.relay.spool.backlog_ages import AGE_BOUNDS, age_groups
 from hookline.relay.spool.leases import SharedSpool, not_shared
+from hookline.relay.spool.recipient import Recipient
 from hookline.relay.spool.spool import EndpointState, State
 
 SPOOLS: dict[str, Data] = {}
@@ -98,11 +117,17 @@ class MemoryStore:
     def dead_letters(self) -> AbstractContextManager[MemoryDeadLetters]:
         return nullcontext(self.letters_type(self._data()))
 
+    def dead_letter_queries(self) -> AbstractContextManager[MemoryDeadLetters]:
+        return self.dead_letters()
+
     def dead_letter_import(self) -> AbstractContextManager[MemoryDeadLetters]:
         return self.dead_letters()
 
     def webhook_control(self) -> AbstractContextManager[MemoryControl]:
         return nullcontext(self.control_type(self._data()))
+
+    def recipient_removal(self) -> AbstractContextManager[MemoryRemoval]:
+        return nullcontext(MemoryRemoval(self._data()))
 
     def trace_search(self) -> MemoryStore:
         return self
@@ -132,6 +157,10 @@ class MemoryStore:
     def endpoint_states(self) -> Mapping[Address, EndpointState]:
         return {address: one.state for address, one in SPOOLS.get(self.name, Data()).endpoints.items()}
 
+    def activity(self, since_minute: int) -> list[MinuteActivity]:
+        rows = [one for one in SPOOLS.get(self.name, Data()).activity if one.minute >= since_minute]
+        return sorted(rows, key=lambda one: (one.minute, one.address is None, one.address or ("", "")))
+
     def processes(self) -> SpoolProcesses:
         data = SPOOLS.get(self.name, Data())
         own = [] if data.holder is None else [ProcessStatus(holder=data.holder, status=data.status)]
@@ -157,10 +186,15 @@ class MemoryStore:
         data = self._data()
         one, pending = data.endpoints[address], data.pending(address)
         ages = [max(0.0, one.clock(now) - row.since) for row in pending]
+        counts = Counter(bisect_right(AGE_BOUNDS, age) - 1 for age in ages)
+        dues = [row.due for row in pending if row.due is not None]
+        moved = [move.old if move.new == address else None for move in data.moves if address in (move.old, move.new)]
         return WebhookStatus(
+            moved_from=str(moved[-1]) if moved and moved[-1] else None,
             webhook=str(address), pending=len(pending), oldest=max(ages, default=None),
             dead=len(_dead(data, address)), disabled=one.state.disabled, paused=one.state.paused,
-            gone_reason=one.state.gone_reason, not_before=one.state.not_before,
+            gone_reason=one.state.gone_reason, not_before=one.state.not_before, last_due=max(dues, default=None),
+            ages=age_groups(counts, max(ages)) if ages else (),
         )  # fmt: skip
 
     # -- TraceSearch
@@ -236,6 +270,60 @@ class MemoryControl:
         for row in rows:
             row.due = now
         return len(rows)
+
+
+class MemoryRemoval:
+    """It has no files, so nothing is left to overwrite."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+
+    def count(self, recipient: Recipient, *, on_searched: OnSearched | None = None) -> ForgetResult:
+        return self._result(self._found(recipient, on_searched), self._lines(recipient))
+
+    def forget(self, recipient: Recipient, *, now: float, on_searched: OnSearched | None = None) -> ForgetResult:
+        rows, lines = self._found(recipient, on_searched), self._lines(recipient)
+        result = self._result(rows, lines)
+        for row in rows:
+            one = row.delivery
+            if row.state is State.PENDING:
+                self._data.tally["dead"] += 1
+                self._data.endpoints[row.address].change(now, forgotten_at=now)
+            if row.state not in RECORDS:
+                self._data.tally["records"] += 1
+                row.finish(State.DISCARDED, now, FORGOTTEN)
+                row.order_key, row.history = None, None
+                row.delivery = msgspec.structs.replace(one, detail=None)
+            elif recipient.is_in(one.detail):
+                row.delivery = msgspec.structs.replace(one, detail=None)
+        for n in lines:
+            del self._data.lines[n]
+            self._data.replayed.discard(n)
+        self._data.writes += 1
+        return result
+
+    def overwrite(self) -> tuple[str, ...]:
+        return ()
+
+    def _found(self, recipient: Recipient, on_searched: OnSearched | None) -> list[Row]:
+        if on_searched is not None:
+            on_searched(len(self._data.rows))
+        return [
+            row
+            for row in self._data.rows.values()
+            if recipient.is_in(row.body) or recipient.is_in(row.delivery.detail) or recipient.is_in(row.history)
+        ]
+
+    def _lines(self, recipient: Recipient) -> list[int]:
+        return [n for n, one in self._data.lines.items() if recipient.is_in(one.data)]
+
+    def _result(self, rows: Sequence[Row], lines: Sequence[int]) -> ForgetResult:
+        pending = [row for row in rows if row.state is State.PENDING]
+        dead = sum(row.state is State.DEAD for row in rows)
+        count = ForgetCount(
+            pending=len(pending), dead=dead, records=len(rows) - len(pending) - dead, lines=len(lines)
+        )
+        return ForgetResult(count=count, pending_ids=frozenset(row.delivery.id for row in pending))
 
 
 class MemoryDeadLetters:

@@ -13,7 +13,9 @@ from hookline.errors import SpoolUnusable, WrongUse
 from hookline.relay.delivery_record import WHOLE_LINE, DeadDelivery, DeadLetter, DeadLine, Line
 from hookline.relay.spool.admin import Backlog, Count, Filter
 from hookline.relay.spool.factory import SpoolStore
+from hookline.relay.spool.postgres.operator_ports.shared_dead_letters import SharedDeadLetters
 from hookline.relay.spool.spool import RejectedLine, Spool, State
+from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
 
 
 def names(letters: list[DeadLetter]) -> list[str]:
@@ -60,6 +62,16 @@ def test_letters_are_found_by_a_filter(
         lines = sum(1 for name in expected if name.startswith("line-"))
         assert Count(len(expected) - lines, lines) == dead.count(chosen)
         assert len(expected[:2]) == len(list(dead.newest(chosen, limit=2)))
+
+
+def test_queries_alone_cannot_write(store: SpoolStore, three_and_two: Spool) -> None:
+    """The port of those that only look finds the same letters, and its connection refuses a change."""
+    with store.dead_letter_queries() as dead:
+        assert ["b", "line-2", "line-1", "a", "o"] == names(sorted(dead.newest(Filter(), limit=9), key=_newest_first))
+        if isinstance(dead, SqliteDeadLetters | SharedDeadLetters):
+            with pytest.raises(SpoolUnusable, match=r"read-?only"):
+                dead.discard(Filter(), now=50.0)
+        assert 5 == dead.count(Filter()).total
 
 
 def _newest_first(letter: DeadLetter) -> tuple[float, int]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from builders import ACME
+from builders import ACME, ingest_batch
 from contract.move_contents import (
     CONTENTS,
     MOVE_LOCATIONS,
@@ -25,8 +26,11 @@ from contract.move_contents import (
     tally,
     webhooks_of,
 )
-from contract.spool_stores import REGISTERED, balanced
-from hookline.errors import SpoolUnusable
+from contract.spool_stores import OTHER, REGISTERED, balanced
+from hookline.errors import MessagesKnown, SpoolUnusable
+from hookline.model import Address
+from hookline.relay.sources.source import Messages
+from hookline.relay.spool.address_moves import RecordedMove
 from hookline.relay.spool.factory import STORES, SpoolStore, spool_store
 from hookline.relay.spool.spool import EndpointState, State
 from hookline.relay.spool.transfer import (
@@ -97,6 +101,22 @@ def test_everything_arrives_as_it_was(source: SpoolStore, target: SpoolStore) ->
     assert comparable(CONTENTS) == comparable(drain(target))
 
 
+def test_a_moved_message_is_not_stored_again(source: SpoolStore, target: SpoolStore) -> None:
+    """A stream that delivers a message again after the move finds it known, so it is not counted twice."""
+    messages = Messages(b"s" * 16, [8, 9])
+    with closing(source.open(since="")) as spool:
+        spool.enqueue(
+            ingest_batch(messages=messages, read=2, skipped={"not_an_event": 2}), now=NOW, dedupe_window=0.0
+        )
+    move_all(source, target)
+    with closing(target.open(since="")) as spool:
+        with pytest.raises(MessagesKnown):
+            spool.enqueue(
+                ingest_batch(messages=messages, read=2, skipped={"not_an_event": 2}), now=NOW, dedupe_window=0.0
+            )
+        assert 0 == spool.tally().get("read", 0)
+
+
 def _moves(store: SpoolStore) -> dict[str, int]:
     counts = tally(store)
     return {name: counts.get(name, 0) for name in ("moved_in", "moved_out", "pending")}
@@ -126,6 +146,9 @@ class FailingTarget:
 
     def add_webhooks(self, webhooks: Sequence[MovedWebhook], *, now: float) -> None:
         self._target.add_webhooks(webhooks, now=now)
+
+    def add_followed_moves(self, moves: Sequence[RecordedMove], *, now: float) -> Sequence[RecordedMove]:
+        return self._target.add_followed_moves(moves, now=now)
 
     def add(self, batch: MoveBatch, *, now: float) -> int:
         self._calls += 1
@@ -266,3 +289,67 @@ def test_a_spool_is_created_once(one: SpoolStore) -> None:
 def test_a_spool_of_the_newest_format_needs_no_migration(one: SpoolStore) -> None:
     before, after = one.migrate(since="now")
     assert before == after
+
+
+def test_followed_moves_of_webhooks(kinds: tuple[str, str], tmp_path: Path) -> None:
+    """The target knows them, so that no relay follows them again: another webhook may have the old address."""
+    moves = [RecordedMove("lineage", serial, ACME, OTHER) for serial in (3, 5)]
+    first, second = (new_spool(kind, tmp_path / str(n)) for n, kind in enumerate(kinds))
+    for store, known in ((first, moves), (second, moves[1:])):
+        with store.move_target(since="now") as target:
+            target.add_followed_moves(known, now=NOW)
+    with first.move_source(since="now") as source, second.move_target(since="now") as target:
+        move(source, target, now=NOW)
+        move(source, target, now=NOW)
+    spool = second.open(since="now")
+    found = spool.followed_moves()
+    assert (2, [moves[1], moves[0]]) == (found.number, found.moves)
+    spool.close()
+
+
+ELSEWHERE = Address("elsewhere", "prod")
+MOVED = RecordedMove("lineage", 3, ACME, ELSEWHERE)
+
+
+def follow(store: SpoolStore) -> None:
+    with closing(store.open(since="now")) as spool:
+        assert spool.follow_move(MOVED, now=NOW) is not None
+
+
+def addresses(store: SpoolStore) -> set[Address]:
+    """The addresses of all deliveries, dead letters and records, which are taken out."""
+    return {one.address for one in drain(store).deliveries}
+
+
+def test_a_target_that_has_followed_more_moves(source: SpoolStore, target: SpoolStore) -> None:
+    """Everything of the moved webhook gets its new address: dead letters and records too, and its pause."""
+    fill(source)
+    follow(target)
+    with source.move_source(since="now") as taken, target.move_target(since="now") as given:
+        move(taken, given, now=NOW)
+    assert {ELSEWHERE: True, OTHER: False} == {one.address: bool(one.state.paused) for one in webhooks_of(target)}
+    assert {ELSEWHERE, OTHER} == addresses(target)
+
+
+def test_a_target_that_has_followed_fewer_moves(
+    source: SpoolStore, target: SpoolStore, kinds: tuple[str, str]
+) -> None:
+    """A spool with one owner follows them. A shared one that knows the webhook refuses, because its owner has to
+    follow the move: nothing has changed then, and after that the command works."""
+    follow(source)
+    fill(source, MoveBatch(deliveries=[moved_delivery(900, address=ELSEWHERE)]), [])
+    fill(target)
+    rows = contents_of(target).rows
+    if kinds[1] == "shared":
+        with source.move_source(since="now") as taken, target.move_target(since="now") as given:
+            with pytest.raises(
+                SpoolUnusable, match="has not followed the move of acme/prod to elsewhere/prod"
+            ) as refused:
+                move(taken, given, now=NOW)
+            assert "start a relay" in (refused.value.hint or "")
+        assert (1, rows) == (contents_of(source).rows, contents_of(target).rows)
+        follow(target)
+    with source.move_source(since="now") as taken, target.move_target(since="now") as given:
+        move(taken, given, now=NOW)
+    assert rows + 1 == contents_of(target).rows
+    assert {ELSEWHERE, OTHER} == addresses(target)

@@ -12,6 +12,7 @@ import pytest
 
 from builders import xdm_event
 from contract.spool_stores import LOCATIONS
+from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.relay import RelaySettings
@@ -22,7 +23,8 @@ from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.leases import Membership
 from hookline.relay.spool.postgres.slot_leases import SlotLeases
 from hookline.relay.summary import Summary
-from hookline.wiring import RelayOptions, dry_run_relay, run_relay
+from hookline.wiring.run_options import RelayOptions
+from hookline.wiring.run_relay import dry_run_relay, run_relay
 from hookline_process import ORGANIZATION, SANDBOX, Lab
 
 
@@ -76,3 +78,7 @@ def test_a_relay_delivers(kind: str, store: SpoolStore, lab: Lab, tmp_path: Path
         assert 1 == dead.count(Filter()).lines
     assert [] == list(store.statistics().processes().processes)
     assert 20 == store.statistics().spool_status(now=time.time()).records
+    minutes = store.statistics().activity(0)
+    assert {Address(ORGANIZATION, SANDBOX)} == {one.address for one in minutes}
+    assert (20, 0) == (sum(one.accepted for one in minutes), minutes[-1].pending)
+    assert 0 < sum(one.failed for one in minutes)

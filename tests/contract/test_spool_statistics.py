@@ -11,7 +11,7 @@ from builders import ACME, delivery, settlement
 from contract.spool_stores import OTHER, fresh, intake, put, put_rejected
 from hookline.errors import SpoolUnusable
 from hookline.model import Address
-from hookline.observe.snapshot import RelayStatus, SpoolStatus, WebhookStatus
+from hookline.observe.snapshot import AgeGroup, RelayStatus, SpoolStatus, WebhookStatus
 from hookline.relay.spool.admin import Backlog, Filter
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.spool import EndpointState, Spool, State
@@ -152,3 +152,20 @@ def test_nothing_is_published_after_the_end(store: SpoolStore, spool: Spool) -> 
     publisher.withdraw()
     publisher.publish(relay_facts(3.0))
     assert [None] == [one.status for one in store.statistics().processes().processes]
+
+
+def test_the_backlog_by_age(store: SpoolStore, spool: Spool) -> None:
+    """The pending deliveries in groups of age, the oldest first; the latest planned retry."""
+    for name, at in (("a", 0.0), ("b", 100.0), ("c", 3_000.0), ("d", 3_590.0), ("e", 3_600.0)):
+        put(spool, delivery(name), now=at)
+    spool.settle([settlement(fresh(spool)[1], State.PENDING, reason="x", due=9_000.0)], now=3_600.0)
+    found = of(status(store, 3_600.0))
+    assert (AgeGroup(1, 3_600.0, 3_600.0), AgeGroup(1, 3_600.0, 1_800.0)) == tuple(found.ages)[:2]
+    assert (AgeGroup(1, 900.0, 300.0), AgeGroup(2, 60.0, 0.0)) == tuple(found.ages)[2:]
+    assert (5, 9_000.0) == (sum(group.deliveries for group in found.ages), found.last_due)
+
+
+def test_a_clock_that_was_set_back_makes_no_negative_age(store: SpoolStore, spool: Spool) -> None:
+    """A delivery that is read in the future has the age 0."""
+    put(spool, delivery("a"), now=500.0)
+    assert (AgeGroup(1, 0.0, 0.0),) == tuple(of(status(store, 100.0)).ages)

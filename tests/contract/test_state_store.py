@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from builders import declared, document, entry
-from hookline.errors import HooklineError, Stale, Unusable
+from hookline.canonical import digest
+from hookline.errors import Blocked, HooklineError, Stale, Unusable
 from hookline.model import Address
 from hookline.state.history_chain import entry_hash, find_breaks, genesis_hash
 from hookline.state.postgres_address import parse_postgres
 from hookline.state.postgres_store import PostgresStore
 from hookline.state.sqlite_store import SqliteStore
-from hookline.state.store import EMPTY, StateStore
+from hookline.state.store import EMPTY, HistoryEntry, Move, Override, PolicyChange, StateStore, StoredPolicy
 from postgres_server import new_state
 
 PROD = Address("acme", "prod")
@@ -126,6 +128,105 @@ def test_history_keeps_every_apply(open_store: Callable[[str], StateStore]) -> N
     records = open_store("other").history()
     assert [(1, first), (2, second)] == [(record.serial, record.entry) for record in records]
     assert [] == list(find_breaks("L", 2, records))
+
+
+def test_the_last_check_is_made_inside_the_transaction(open_store: Callable[[str], StateStore]) -> None:
+    """A commit calls the check with the store's time, once, and a check that raises leaves the state as it was."""
+    store = open_store("L")
+    times: list[datetime] = []
+    begun = store.now()
+    first = store.commit(EMPTY, {PROD: document(PROD)}, entry(), times.append)
+    second = store.commit(first, {STAGE: document(STAGE)}, entry(), times.append)
+    ended = store.now()
+    assert [begun, *times, ended] == sorted([begun, *times, ended])
+    assert 2 == len(times)
+    assert all(one.tzinfo is not None for one in times)
+
+    def refuse(_: datetime) -> None:
+        raise Blocked("a freeze window has begun")
+
+    with pytest.raises(Blocked):
+        store.commit(second, {PROD: None}, entry(), refuse)
+    assert second == open_store("other").read()
+    assert 2 == len(store.history())
+
+
+def test_a_stale_commit_makes_no_last_check(open_store: Callable[[str], StateStore]) -> None:
+    """The check is about the state at the commit, so it is not made for another one."""
+    store = open_store("L")
+    first = store.commit(EMPTY, {PROD: document(PROD)}, entry())
+    store.commit(first, {STAGE: document(STAGE)}, entry())
+    times: list[datetime] = []
+    with pytest.raises(Stale):
+        store.commit(first, {PROD: None}, entry(), times.append)
+    assert [] == times
+
+
+def test_a_refused_first_commit_leaves_no_state(open_store: Callable[[str], StateStore]) -> None:
+    """If the last check refuses the first commit, there is still no state."""
+
+    def refuse(_: datetime) -> None:
+        raise Blocked("no")
+
+    with pytest.raises(Blocked):
+        open_store("L").commit(EMPTY, {PROD: document(PROD)}, entry(), refuse)
+    assert EMPTY == open_store("L").read()
+
+
+def set_policy(text: str | None, who: str = "eve") -> HistoryEntry:
+    return entry(who, policy=PolicyChange(text, "policies/policy.yaml"))
+
+
+def test_policy_is_set_replaced_and_removed(open_store: Callable[[str], StateStore]) -> None:
+    """The state holds one policy with the serial that set it; a later apply keeps it, until it is removed."""
+    store = open_store("L")
+    first = store.commit(EMPTY, {}, set_policy('{"rules":["ä"]}'))
+    kept = store.commit(first, {PROD: document(PROD)}, entry())
+    assert StoredPolicy.of('{"rules":["ä"]}', 1) == kept.policy == first.policy
+    assert kept == open_store("other").read()
+    assert digest({"rules": ["ä"]}) == StoredPolicy.of('{"rules":["ä"]}', 1).hash
+    replaced = store.commit(kept, {}, set_policy('{"rules":[]}'))
+    assert StoredPolicy.of('{"rules":[]}', 3) == replaced.policy == open_store("other").read().policy
+    removed = store.commit(replaced, {}, set_policy(None))
+    assert removed == open_store("other").read()
+    assert removed.policy is None
+    assert {PROD} == removed.webhooks.keys()
+    assert [("eve", 1), ("ada", 2), ("eve", 3), ("eve", 4)] == [(r.entry.who, r.serial) for r in store.history()]
+
+
+def test_moves_are_kept_in_the_order_of_their_serials(open_store: Callable[[str], StateStore]) -> None:
+    """Every move of an apply is recorded with its serial, and remains after later applies."""
+    store = open_store("L")
+    other = Address("beta", "prod")
+    first = store.commit(EMPTY, {PROD: document(PROD), STAGE: document(STAGE)}, entry())
+    moved = ({"address": "beta/prod", "action": "move", "movedFrom": "acme/stage", "fields": []},)
+    second = store.commit(first, {STAGE: None, other: document(other)}, entry(changes=moved))
+    two = (
+        {"address": "acme/b", "action": "move", "movedFrom": "beta/prod", "fields": []},
+        {"address": "acme/a", "action": "move", "movedFrom": "acme/prod", "fields": []},
+    )
+    last = store.commit(second, {}, entry(changes=two))
+    assert last == open_store("other").read()
+    assert (Move(STAGE, other, 2),) == second.moves
+    expected = Move(STAGE, other, 2), Move(PROD, Address("acme", "a"), 3), Move(other, Address("acme", "b"), 3)
+    assert expected == last.moves
+    assert last.moves == store.commit(last, {PROD: None}, entry()).moves
+
+
+def test_history_keeps_policy_and_overrides(open_store: Callable[[str], StateStore]) -> None:
+    """History gives back the policy that an apply set and the rules that it lifted; the chain covers both."""
+    store = open_store("L")
+    overridden = entry(overrides=(Override("freeze", "hot fix ✓"), Override("jwt", "trial")))
+    entries = (set_policy('{"a":1}'), overridden, set_policy(None))
+    snapshot = EMPTY
+    for one in entries:
+        snapshot = store.commit(snapshot, {}, one)
+    records = open_store("other").history()
+    assert entries == tuple(record.entry for record in records)
+    assert [] == list(find_breaks("L", 3, records))
+    for number, forged in ((0, set_policy('{"a":2}')), (1, replace(overridden, overrides=()))):
+        edited = (*records[:number], replace(records[number], entry=forged), *records[number + 1 :])
+        assert [number + 1] == [one.serial for one in find_breaks("L", 3, edited)]
 
 
 def test_history_is_sealed_one_on_the_other(open_store: Callable[[str], StateStore]) -> None:

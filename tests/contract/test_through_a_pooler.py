@@ -146,3 +146,12 @@ def test_operators_work_through_a_pooler(pooled: Pooled) -> None:
         pass
     assert 0 == statistics.spool_status(now=100 * DAY).records
     publisher.withdraw()
+
+
+def test_no_statement_is_prepared_behind_a_pooler(pooled: Pooled) -> None:
+    """The next transaction may run in another session, which does not know the statement."""
+    behind, direct = pooled.store.connection(), SharedStore(pooled.server.url(pooled.name)).connection()
+    assert behind.connect().prepare_threshold is None
+    assert direct.connect().prepare_threshold is not None
+    behind.close()
+    direct.close()

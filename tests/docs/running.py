@@ -26,11 +26,13 @@ from pathlib import Path
 
 from docs.pages import Command, blocks, commands
 from postgres_server import new_state, shared_server
+from quick_hookline import quick_hookline
 
 PORT = "8443"
 DATABASE = "postgresql://relay@db.acme.example/feedback"
-PAGE_SECONDS = 40
+PAGE_SECONDS = 120
 _READY_SECONDS = 10
+_INSTALLED = str(Path(sys.executable).parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,12 @@ _ENDING = "for pid in $(jobs -p); do kill $pid; done\nwait\n"
 def _shell(number: int, step: Step, results: Path) -> str:
     """`echo $?` must see the status of the command before it, so it is put back first."""
     output = results / str(number)
-    text = f"{{ (exit $status)\n{step.script}\n}} </dev/null >{output} 2>&1; status=$?\n"
+    # What goes on in the background is hookline itself, because its pid is used.
+    path = f"{_INSTALLED}:$PATH" if step.in_background else "$PATH"
+    text = (
+        f"before=$PATH; PATH={path}\n{{ (exit $status)\n{step.script}\n}} </dev/null >{output} 2>&1; status=$?\n"
+        "PATH=$before\n"
+    )
     if step.in_background:
         lines = len((step.shown or "").splitlines())
         text += (
@@ -143,7 +150,7 @@ def _shell(number: int, step: Step, results: Path) -> str:
 
 
 def _environment(home: Path, port: str, binaries: Path | None) -> dict[str, str]:
-    programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    programs = [str(quick_hookline().parent), _INSTALLED, os.environ.get("PATH", os.defpath)]
     if binaries is not None:
         programs.insert(0, str(binaries))
     listening = {"HOOKLINE_RECEIVE_LISTEN": f"127.0.0.1:{port}"}  # its default is not written on a page

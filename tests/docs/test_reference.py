@@ -297,6 +297,6 @@ def test_nothing_is_installed_by_hooklines_name_alone() -> None:
 def test_readme_shows_the_demo_as_it_is() -> None:
     """Each heading of the demo's output in README is one that the demo prints."""
     shown = re.findall(r"^== (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    script = (ROOT / "docs" / "demo" / "run.py").read_text()
+    script = (ROOT / "src" / "hookline" / "cli" / "demo" / "demo_story.py").read_text()
     assert len(shown) >= 3
     assert [] == [heading for heading in shown if heading not in script]

@@ -10,6 +10,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -25,7 +26,7 @@ from jsonschema import Draft202012Validator
 
 from builders import as_lines, xdm_event
 from hookline.schemas import load_schema
-from hookline_process import ADDRESS, Lab, Receiver, clean_environment
+from hookline_process import ADDRESS, HOOKLINE, Lab, Receiver, clean_environment
 from waiting import wait_until
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -93,6 +94,9 @@ def test_a_running_relay_is_asked_over_http(lab: Lab) -> None:
             assert re.search(rf'hookline_attempts_total{{outcome="retry",webhook="{re.escape(ADDRESS)}"}} \d', page)
             assert (200, "alive\n") == get(f"{address}/healthz")
             document = json.loads(get(f"{address}/status")[1])
+            assert [] == list(Draft202012Validator(load_schema("status")).iter_errors(document))
+            assert 3 == document["drain"]["withoutForecast"]
+            assert f'hookline_drain_expiring{{webhook="{ADDRESS}"}} 0.0' in page
             assert (3, process.pid) == (document["pending"], int(document["relay"]["holder"].split()[1]))
             assert 404 == get(f"{address}/nothing")[0]
 
@@ -280,7 +284,7 @@ def on_a_terminal(lab: Lab, *arguments: str, stdin: bytes = b"", width: int = 60
     ioctl(theirs, TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     environment = clean_environment(**lab.environment, TERM="xterm-256color", COLUMNS="", LINES="")
     environment = {name: value for name, value in environment.items() if value}
-    process = subprocess.Popen((*lab.program, *arguments), cwd=lab.directory, env=environment, stdin=subprocess.PIPE,
+    process = subprocess.Popen((*HOOKLINE, *arguments), cwd=lab.directory, env=environment, stdin=subprocess.PIPE,
                                stdout=subprocess.DEVNULL, stderr=theirs)  # fmt: skip
     os.close(theirs)
     assert process.stdin is not None
@@ -402,7 +406,7 @@ def test_a_relay_that_hangs_is_silent(lab: Lab, manager: Manager) -> None:
                 "c.execute('BEGIN IMMEDIATE')\nprint('kept', flush=True)\nsys.stdin.read()"
             )
             path = lab.directory / ".hookline" / "spool" / "spool.db"
-            with subprocess.Popen((lab.program[0], "-c", keep, str(path)), stdin=subprocess.PIPE,
+            with subprocess.Popen((sys.executable, "-c", keep, str(path)), stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE) as keeper:  # fmt: skip
                 assert keeper.stdout is not None
                 assert b"kept\n" == keeper.stdout.readline()

@@ -117,6 +117,37 @@ def test_an_operator_changes_dead_letters_and_webhooks(
     assert [(one, 2) for one in letters] == database.states()
 
 
+def test_an_operator_forgets_a_recipient(database: SharedSpoolDatabase, capsys: pytest.CaptureFixture[str]) -> None:
+    """Pending and dead deliveries, lines and records. Only the owner of the tables may vacuum them."""
+    empty(database)
+    named = {"body": b"ann@acme.example", "detail": "<ann@acme.example>"}
+    spool = database.store_of("hookline_relay").open(since="now")
+    put(spool, *(delivery(name, **named) for name in ("delivered", "dead", "pending")))
+    items = {item.id: item for item in fresh(spool)}
+    spool.settle(
+        [
+            settlement(items[delivery("delivered").id]),
+            settlement(items[delivery("dead").id], State.DEAD, reason="http 422 <ann@acme.example>"),
+        ],
+        now=2.0,
+    )
+    put_rejected(spool, b"ann@acme.example")
+    spool.close()
+    for role, code in (("hookline_reader", ExitCode.UNUSABLE), ("hookline_operator", ExitCode.DONE)):
+        assert code == run(database, role, "forget ann@acme.example --yes"), capsys.readouterr().err
+    assert "this role may not VACUUM" in capsys.readouterr().out
+    for table in ("delivery", "record", "rejected"):
+        assert [] == database.execute(f"SELECT t::text FROM spool.{table} t WHERE t::text ILIKE '%ann@%'")
+        encoded = b"ann@acme".hex()
+        assert [] == database.execute(f"SELECT 1 FROM spool.{table} t WHERE t::text LIKE '%{encoded}%'")
+    assert [(3,)] == database.execute("SELECT count(*) FROM spool.record")
+    assert ExitCode.DONE == run(database, "hookline_owner", "forget ann@acme.example --yes")
+    owner = capsys.readouterr().out
+    assert "Removed 0 entries" in owner
+    assert "may not VACUUM" not in owner
+    assert "the database's log (WAL)" in owner
+
+
 @pytest.mark.parametrize("command", CHANGES)
 def test_a_reader_changes_nothing(
     database: SharedSpoolDatabase, letters: list[bytes], command: str, capsys: pytest.CaptureFixture[str]

@@ -96,8 +96,8 @@ def test_history_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     """As JSON an apply has its fingerprint and entry_hash too; --limit keeps the last ones."""
     last, second = as_json(capsys, "history", "--limit", "2")
     assert [3, 2] == [last["serial"], second["serial"]]
-    assert {"create": 0, "update": 1, "delete": 0} == second["summary"]
-    assert [{"address": "acme/prod", "action": "update", "fields": ["/name"]}] == second["changes"]
+    assert {"create": 0, "update": 1, "delete": 0, "move": 0} == second["summary"]
+    assert [{"address": "acme/prod", "action": "update", "movedFrom": None, "fields": ["/name"]}] == second["changes"]
     assert (None, []) == (second["note"], second["lifted"])
     assert "ada" == second["who"]
     assert {"sha256"} == {each[key].split(":")[0] for each in (last, second) for key in ("fingerprint", "hash")}

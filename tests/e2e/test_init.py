@@ -8,16 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from hookline_process import HOOKLINE, clean_environment
+from hookline_process import clean_environment, run_process
 
 PACKAGE = f"hookline==0.1.0 --hash=sha256:{'0' * 64}"
 
 
 def _run(*arguments: str, at: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        (*HOOKLINE, *arguments), cwd=at, env=clean_environment(**environment), stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_process(None, *arguments, cwd=at, env=clean_environment(**environment))
+    return subprocess.CompletedProcess(arguments, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def test_from_nothing_to_a_plan(tmp_path: Path) -> None:
@@ -55,6 +53,25 @@ def test_what_would_not_work_is_said(tmp_path: Path) -> None:
     assert f"GitHub reads it only at the root: move it to {tmp_path}/.github/workflows/hookline.yml" in done.stderr
     for part in ("working-directory: inside", "with /inside before each path", "files: ^inside/webhooks/", "editor"):
         assert part in done.stderr
+
+
+def test_a_workflow_of_others_is_named(tmp_path: Path) -> None:
+    """A pipeline that exists and does not run hookline is left unchanged, and a note names the next step."""
+    (tmp_path / ".gitlab-ci.yml").write_text("test: {script: make test}\n")
+    first = _run("init", "--ci", "gitlab", "--package", PACKAGE, ".", at=tmp_path)
+    assert "note: .gitlab-ci.yml does not run hookline: write the files into an empty directory" in first.stderr
+    assert "test: {script: make test}\n" == (tmp_path / ".gitlab-ci.yml").read_text()
+
+
+def test_below_the_root_the_workflow_has_all_steps(tmp_path: Path) -> None:
+    """Actions work at the root of a repository only, so a subdirectory gets the file with `working-directory`."""
+    (tmp_path / ".git").mkdir()
+    package = f"git+https://github.com/acme/hookline.git@{'1' * 40}"
+    for directory, uses in ((".", True), ("inside", False)):
+        _run("init", "--package", package, directory, at=tmp_path)
+        workflow = (tmp_path / directory / ".github/workflows/hookline.yml").read_text()
+        assert uses == ("acme/hookline/.github/actions/plan@" in workflow)
+        assert uses != ("hookline apply --auto-approve" in workflow)
 
 
 def test_a_package_can_be_named_later(tmp_path: Path) -> None:

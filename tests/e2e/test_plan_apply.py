@@ -88,7 +88,8 @@ def test_json_is_only_json(capsys: pytest.CaptureFixture[str]) -> None:
         assert "" == found.err
         outputs.add(found.out)
     (output,) = outputs
-    assert {"create": 1, "update": 0, "delete": 0, "unchanged": 0, "blocked": 0} == json.loads(output)["summary"]
+    expected = {"create": 1, "update": 0, "delete": 0, "move": 0, "unchanged": 0, "blocked": 0}
+    assert expected == json.loads(output)["summary"]
 
 
 def test_invalid_files_come_before_an_unusable_state(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,12 +13,15 @@ import pytest
 
 from github_cli_stub import FILTERS
 from github_stub import Event, GithubStub, Job
-from hookline_process import HOOKLINE, clean_environment
+from hookline_process import clean_environment
 from postgres_server import shared_server
+from quick_hookline import quick_hookline
+from state_policy import set_policy
 
 ROLES = Path(__file__).parents[2] / "docs/how-to/state-on-postgresql.md"
 MARKER = "<!-- hookline:plan"
 PACKAGE = f"hookline==0.1.0 --hash=sha256:{'0' * 64}"
+ON_GITHUB = f"git+https://github.com/acme/hookline.git@{'1' * 40}"
 WRONG_USE, BLOCKED, STALE, UNUSABLE, DRIFTED = 64, 6, 7, 8, 9
 
 WEBHOOK = """\
@@ -39,14 +42,16 @@ campaigns: all
 class Team:
     """A repository as `init` makes it, with two webhooks that are on main and applied."""
 
-    def __init__(self, directory: Path, *, reading: str | None = None, writing: str | None = None) -> None:
+    def __init__(
+        self, directory: Path, *, reading: str | None = None, writing: str | None = None, package: str = PACKAGE
+    ) -> None:
         self.site = GithubStub(directory / "site")
         self.state = directory / "state.db"
         self.writing = writing or str(self.state)
         self.site.secrets["HOOKLINE_STATE_READONLY"] = reading or str(self.state)
         self.site.environments["hookline"] = {"HOOKLINE_STATE": self.writing}
         self.work = self.site.clone("work")
-        self.hookline("init", "--package", PACKAGE, ".")
+        self.hookline("init", "--package", package, ".")
         (self.work / "webhooks/example/prod.yaml").unlink()
         for organization in ("alpha", "beta"):
             self.path(organization).parent.mkdir(parents=True)
@@ -59,7 +64,7 @@ class Team:
 
     def hookline(self, *arguments: str, code: int = 0) -> str:
         done = subprocess.run(
-            (*HOOKLINE, *arguments), cwd=self.work, env=clean_environment(HOOKLINE_STATE=self.writing),
+            (quick_hookline(), *arguments), cwd=self.work, env=clean_environment(HOOKLINE_STATE=self.writing),
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert code == done.returncode, (done.stdout, done.stderr)
@@ -131,6 +136,29 @@ def test_a_merge_applies_what_its_pull_request_showed(team: Team) -> None:
     (_, entry) = team.history()
     assert sha == entry["commit"]
     assert "ada" == entry["who"]
+
+
+def test_the_short_workflow_does_the_same(tmp_path: Path) -> None:
+    """With hookline's own actions, a blocked plan is shown too, and a merge applies what its pull request showed."""
+    team = Team(tmp_path, package=ON_GITHUB)
+    number = team.propose("faster", "alpha", "None yet", "The order service\nprotected: true")
+    _planned(team.site.check(number))
+    (comment,) = team.site.comments(number)
+    assert "The order service" in comment["body"]
+    sha = team.site.merge(number)
+    done = team.push(sha)
+    assert (0, 2) == (done.code, team.serial()), done.log
+    drift = team.site.run(Event(name="schedule", sha=sha))
+    assert {"drift": 0} == {name: job.code for name, job in drift.items()}, drift
+
+    team.site.git("fetch", "--quiet", "origin", at=team.work)
+    team.site.git("checkout", "--quiet", "--detach", "origin/main", at=team.work)
+    team.path("alpha").unlink()
+    team.commit("gone", "Delete alpha")
+    gone = team.site.open_pull("gone")
+    jobs = team.site.check(gone)
+    assert {"plan": BLOCKED, "comment": 0} == {name: job.code for name, job in jobs.items()}, jobs
+    assert {"apply": WRONG_USE} == {name: job.code for name, job in team.dispatch(fingerprint="x").items()}
 
 
 @pytest.mark.parametrize("how", [("--squash",), ("--ff-only",)])
@@ -243,6 +271,19 @@ def test_a_pull_request_from_a_fork_is_validated_only(team: Team) -> None:
     assert [] == team.site.comments(number)
     assert BLOCKED == team.push(team.site.merge(number)).code
     assert 1 == team.serial()
+
+
+def test_a_violation_of_the_policy_is_annotated(team: Team) -> None:
+    """A pull request that the state's policy denies is red at the line of the value; its merge applies nothing."""
+    set_policy(team.state)
+    number = team.propose("away", "alpha", "hooks.acme.example", "hooks.other.example")
+    jobs = team.site.check(number)
+    assert {"plan": BLOCKED, "comment": 0} == {name: job.code for name, job in jobs.items()}, jobs
+    (annotation,) = re.findall(r"^::error .*", jobs["plan"].log, re.M)
+    assert annotation.startswith("::error file=webhooks/alpha/prod.yaml,line=8,")
+    assert "own-hosts" in annotation
+    assert BLOCKED == team.push(team.site.merge(number)).code
+    assert "https://hooks.acme.example/feedback" == team.applied("alpha")["url"]
 
 
 def test_invalid_files_stop_a_pull_request(team: Team) -> None:

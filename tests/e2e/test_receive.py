@@ -8,7 +8,6 @@ import signal
 import ssl
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,32 +15,23 @@ from pathlib import Path
 import httpx
 import pytest
 
+from hookline_process import clean_environment, run_process
+from quick_hookline import start_hookline
 from waiting import wait_until
 
-HOOKLINE = (sys.executable, "-c", "from hookline.cli.main import run; run()")
 EVENT = {"webhook-id": "msg_1"}
-
-
-def environment(**more: str) -> dict[str, str]:
-    return {**{name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")}, **more}
 
 
 class Receiving:
     """A receiver that is ready, and what it printed once it has ended."""
 
-    def __init__(self, directory: Path, *options: str, **variables: str) -> None:
+    def __init__(self, directory: Path, *options: str, stdout: int = subprocess.PIPE, **variables: str) -> None:
         self.directory = directory
         port_file = directory / "port"
         port_file.unlink(missing_ok=True)
         arguments = ("receive", "--listen", "127.0.0.1:0", "--tls-dir", "tls", "--port-file", "port", *options)
-        self.process = subprocess.Popen(
-            (*HOOKLINE, *arguments),
-            cwd=directory,
-            env=environment(**variables),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        self.process = start_hookline(
+            *arguments, cwd=directory, env=clean_environment(**variables), stdout=stdout, stderr=subprocess.PIPE
         )
         wait_until(port_file.exists, process=self.process)
         self.port = int(port_file.read_text())
@@ -55,13 +45,14 @@ class Receiving:
         """Wait for the end, asked for by a signal or not; returns the exit code."""
         if number is not None and self.process.poll() is None:
             self.process.send_signal(number)
-        self.out, self.err = self.process.communicate(timeout=30)
+        out, errors = self.process.communicate(timeout=30)
+        self.out, self.err = (out or b"").decode(), errors.decode()
         return self.process.returncode
 
 
 @contextmanager
-def receiving(directory: Path, *options: str, **variables: str) -> Iterator[Receiving]:
-    started = Receiving(directory, *options, **variables)
+def receiving(directory: Path, *options: str, stdout: int = subprocess.PIPE, **variables: str) -> Iterator[Receiving]:
+    started = Receiving(directory, *options, stdout=stdout, **variables)
     try:
         yield started
     finally:
@@ -71,15 +62,8 @@ def receiving(directory: Path, *options: str, **variables: str) -> Iterator[Rece
 
 
 def hookline(*arguments: str, directory: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        (*HOOKLINE, *arguments),
-        cwd=directory,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_process(None, *arguments, cwd=directory, env=clean_environment())
+    return subprocess.CompletedProcess(arguments, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -102,6 +86,54 @@ def test_a_signal_ends_it_cleanly_with_a_summary(tmp_path: Path, number: signal.
         "distinct webhook-id": "1",
         "repeated webhook-id": "1",
     } == summary
+
+
+def test_a_terminal_shows_a_readable_line_for_each_request(tmp_path: Path) -> None:
+    """Lines come with the requests. They show no recipient and no query; the record has the JSON all the same."""
+    terminal, its_end = os.openpty()
+    try:
+        options = ("--record", "received.ndjson", "--hmac-secret-file", "secret")
+        (tmp_path / "secret").write_text("s" * 32)
+        with receiving(tmp_path, *options, stdout=its_end, NO_COLOR="1") as started, started.client() as client:
+            body = {
+                "channel": "sms",
+                "messageDeliveryFeedback": {"feedbackStatus": {"value": "bounce"}},
+                "to": "ada@x",
+            }
+            assert 401 == client.post("/a?key=hunter2", json=body, headers={"hookline-attempt": "2"}).status_code
+            first = os.read(terminal, 65536).decode()
+            assert 405 == client.get("/b").status_code
+            assert os.read(terminal, 65536).decode().endswith("  405  GET /b\r\n")
+            assert 0 == started.end()
+    finally:
+        os.close(terminal)
+        os.close(its_end)
+    shown = "  401  POST /a  sms bounce  attempt 2  token not valid: the request has no token  payload not valid: $"
+    assert shown in first
+    assert "hunter2" not in first
+    assert "ada@x" not in first
+    recorded = [json.loads(line) for line in (tmp_path / "received.ndjson").read_text().splitlines()]
+    assert [("/a?key=hunter2", 401), ("/b", 405)] == [(one["path"], one["status"]) for one in recorded]
+
+
+@pytest.mark.parametrize("options", [("--quiet",), ("--record", "-")])
+def test_a_terminal_shows_nothing_or_json_if_asked(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """`--quiet` shows nothing; a record on standard output is JSON, once."""
+    terminal, its_end = os.openpty()
+    try:
+        with receiving(tmp_path, *options, "--requests", "1", stdout=its_end) as started, started.client() as client:
+            assert 204 == client.post("/a", json={}).status_code
+            assert 0 == started.end(None)
+        os.write(its_end, b"end\n")
+        written = b""
+        while not written.endswith(b"end\r\n"):
+            written += os.read(terminal, 65536)
+        shown = written.decode().splitlines()
+    finally:
+        os.close(terminal)
+        os.close(its_end)
+    assert "end" == shown[-1]
+    assert (["/a"] if "--record" in options else []) == [json.loads(line)["path"] for line in shown[:-1]]
 
 
 def test_it_ends_by_itself_after_the_requests_that_were_asked_for(tmp_path: Path) -> None:
@@ -133,8 +165,12 @@ def test_a_client_that_trusts_it_once_trusts_it_after_a_restart(tmp_path: Path) 
 
 def test_options_come_from_the_environment_too(tmp_path: Path) -> None:
     """HOOKLINE_RECEIVE_… stands for an option, repeatable ones divided by spaces."""
-    variables = {"HOOKLINE_RECEIVE_FAIL": "503:0.5 429:0.5", "HOOKLINE_RECEIVE_RETRY_AFTER": "7"}
-    with receiving(tmp_path, "--no-verify-payload", **variables) as started, started.client() as client:
+    with (
+        receiving(
+            tmp_path, "--no-verify-payload", HOOKLINE_RECEIVE_FAIL="503:0.5 429:0.5", HOOKLINE_RECEIVE_RETRY_AFTER="7"
+        ) as started,
+        started.client() as client,
+    ):
         answers = [client.post("/", json={}) for _ in range(12)]
     assert {(503, "7"), (429, "7")} == {(answer.status_code, answer.headers["retry-after"]) for answer in answers}
 
@@ -208,7 +244,7 @@ def test_a_pipe_that_nobody_reads_does_not_hold_the_end(tmp_path: Path, option: 
     """The receiver waits for the reader of a pipe. SIGTERM ends the wait."""
     os.mkfifo(tmp_path / "pipe")
     arguments = ("receive", "--listen", "127.0.0.1:0", "--tls-dir", "tls", option, "pipe")
-    with subprocess.Popen((*HOOKLINE, *arguments), cwd=tmp_path, env=environment()) as process:
+    with start_hookline(*arguments, cwd=tmp_path, env=clean_environment()) as process:
         try:
             with pytest.raises(subprocess.TimeoutExpired):  # it starts, and then waits
                 process.wait(1)
@@ -237,7 +273,7 @@ def test_a_reader_that_leaves_ends_it_without_a_traceback(tmp_path: Path) -> Non
             client.post("/", json={})
         assert 1 == started.process.wait(30)
         assert started.process.stderr is not None
-        assert "Traceback" not in started.process.stderr.read()
+        assert b"Traceback" not in started.process.stderr.read()
 
 
 def test_help_has_an_example(tmp_path: Path) -> None:

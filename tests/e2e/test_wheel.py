@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hookline_process import Lab, platform_log_is_delivered
+from hookline_process import Lab, clean_environment, platform_log_is_delivered
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,20 +51,37 @@ def test_the_installed_wheel_delivers_the_platforms_log(installed: Path, tmp_pat
     platform_log_is_delivered(lab)
 
 
-@pytest.mark.parametrize("name", ["webhook.v1", "event.v1", "payload.v1", "payload.v2", "plan.v1"])
+@pytest.mark.parametrize("name", ["webhook.v1", "defaults.v1", "event.v1", "payload.v1", "payload.v2", "plan.v1"])
 def test_the_installed_wheel_carries_the_schemas(installed: Path, tmp_path: Path, name: str) -> None:
     """`hookline schema` prints the repository's own file, from inside the wheel."""
     printed = subprocess.run([installed, "schema", name], cwd=tmp_path, check=True, capture_output=True).stdout
     assert (ROOT / "schemas" / f"{name}.schema.json").read_bytes().strip() == printed.strip()
 
 
-@pytest.mark.parametrize(("command", "name"), [("unit", "hookline-relay.service"), ("alerts", "alerts.yaml")])
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [("unit", "hookline-relay.service"), ("alerts", "alerts.yaml"), ("alerts --dashboard", "dashboard.json")],
+)
 def test_the_installed_wheel_carries_the_files_of_operators(
     installed: Path, tmp_path: Path, command: str, name: str
 ) -> None:
     """`hookline unit` and `hookline alerts` print the repository's own files, from inside the wheel."""
-    printed = subprocess.run([installed, command], cwd=tmp_path, check=True, capture_output=True).stdout
+    printed = subprocess.run([installed, *command.split()], cwd=tmp_path, check=True, capture_output=True).stdout
     assert (ROOT / "docs" / name).read_bytes() == printed
+
+
+def test_the_installed_wheel_runs_the_demo(installed: Path, tmp_path: Path) -> None:
+    """Without a clone: every event is accepted once, and what the demo wrote is removed, or kept where asked."""
+    (tmp_path / "tmp").mkdir()
+    environment = {**clean_environment(), "TMPDIR": str(tmp_path / "tmp"), "HOOKLINE_STATE": "/nowhere/state.db"}
+    done = subprocess.run(
+        [installed, "demo"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert 0 == done.returncode, done.stderr
+    prod, stage = re.findall(r"^/feedback/(?:prod|stage) +\d+ +(\d+) +(\d+) +(\d+)$", done.stdout, re.MULTILINE)
+    assert (("21", "21", "21"), ("4", "4", "0")) == (prod, stage)
+    assert "not JSON: it ends too early" in done.stdout
+    assert ["tmp"] == [path.name for path in tmp_path.rglob("*")]
 
 
 def test_the_workflow_installs_the_wheel_that_init_was_given(installed: Path, tmp_path: Path) -> None:

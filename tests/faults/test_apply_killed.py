@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from hookline_process import HOOKLINE, clean_environment
+from hookline_process import clean_environment, run_process
 from postgres_server import shared_server
 
-# Runs applies in forks of itself, each killed one step later than the one before. Ends with the first that was not
-# killed. `watch` makes the steps, `renew` puts the state of before in place for one run and gives its address.
+# Runs applies in forks of itself, each killed some steps later than the one before, and at every one of the last
+# steps. Ends with one that is not killed. `watch` makes the steps, `renew` puts the state of before in place for one
+# run and gives its address.
 KILLER = """
 import json, os, shutil, signal, sys
 from hookline.cli.main import main
@@ -37,7 +38,7 @@ def stepping(function):
 
 %s
 
-def apply(steps, state):
+def apply(steps, state, report=None):
     global left
     child = os.fork()
     if child == 0:
@@ -45,7 +46,10 @@ def apply(steps, state):
         watch()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         # The server of a process that was killed needs a moment to notice.
-        os._exit(main(["apply", "--auto-approve", "--state", state, "--lock-timeout", "20s"]))
+        code = main(["apply", "--auto-approve", "--state", state, "--lock-timeout", "20s"])
+        if report is not None:
+            os.write(report, str(left).encode())
+        os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 def holds(state):
@@ -53,8 +57,17 @@ def holds(state):
     found = store.read()
     return found.lineage is None or not list(find_breaks(found.lineage, found.serial, store.history()))
 
+def steps_of_all():
+    # The number of steps of an apply that is not killed.
+    reading, writing = os.pipe()
+    apply(1000, renew(0), writing)
+    os.close(writing)
+    return 1000 - int(os.read(reading, 100))
+
+stride, last = map(int, sys.argv[1:])
+end = steps_of_all()
 outcomes = []
-for steps in range(1000):
+for steps in sorted({*range(0, end, stride), *range(max(end - last, 0), end), 1000}):
     state = renew(steps)
     code = apply(steps, state)
     found = open_state(state).read()
@@ -116,11 +129,15 @@ def renew(steps):
         if not connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'before'").fetchone():
             connection.execute("DROP SCHEMA IF EXISTS hookline CASCADE")
             return state
-        connection.execute("TRUNCATE hookline.states, hookline.webhooks, hookline.history")
+        connection.execute("TRUNCATE hookline.states CASCADE")
         for table in ("states", "webhooks", "history"):
             connection.execute(f"INSERT INTO hookline.{table} TABLE before.{table}")
     return state
 """
+
+
+# The steps around the commit, which all runs have.
+LAST = 6
 
 
 def write(name: str, sandbox: str = "prod") -> None:
@@ -131,19 +148,22 @@ def write(name: str, sandbox: str = "prod") -> None:
     )
 
 
-def killed_at_every_step(store: str, environment: dict[str, str]) -> list[dict[str, Any]]:
+def killed_at(stride: int, store: str, environment: dict[str, str]) -> list[dict[str, Any]]:
     script = KILLER % (SQLITE if store == "sqlite" else POSTGRESQL)
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", script, str(stride), str(LAST)], capture_output=True, text=True, check=True,
         env=clean_environment(**environment),
     )  # fmt: skip
     outcomes: list[dict[str, Any]] = json.loads(done.stdout)
     return outcomes
 
 
+@pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("stored", [False, True], ids=["first apply", "later apply"])
-def test_killed_at_every_step(store: str, stored: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_at_every_step(
+    store: str, stored: bool, stride: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At whichever step apply dies, all of its changes are there or none, the chain holds, the next apply goes on."""
     monkeypatch.chdir(tmp_path)
     state, environment = ".hookline/state.db", {}
@@ -155,8 +175,10 @@ def test_killed_at_every_step(store: str, stored: bool, tmp_path: Path, monkeypa
     if stored:
         write("Old")
         write("Gone", "stage")
-        command = (*HOOKLINE, "apply", "--auto-approve", "--state", state)
-        subprocess.run(command, check=True, capture_output=True, env=clean_environment())
+        applied = run_process(
+            None, "apply", "--auto-approve", "--state", state, cwd=tmp_path, env=clean_environment()
+        )
+        assert 0 == applied.returncode
         if database:
             copies = [
                 f"CREATE TABLE before.{one} AS TABLE hookline.{one}" for one in ("states", "webhooks", "history")
@@ -170,7 +192,7 @@ def test_killed_at_every_step(store: str, stored: bool, tmp_path: Path, monkeypa
     write("Added", "dev")
     new = (old[0] + 1, {"acme/dev": "Added", "acme/prod": "New"})
 
-    *killed, finished = killed_at_every_step(store, environment)
+    *killed, finished = killed_at(stride, store, environment)
 
     assert (0, *new) == (finished["code"], finished["serial"], finished["names"])
     assert {-9} == {outcome["code"] for outcome in killed}

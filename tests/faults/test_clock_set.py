@@ -19,7 +19,8 @@ from hookline.relay.secrets import SecretResolver
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
 from hookline.relay.summary import Summary
-from hookline.wiring import Machine, RelayOptions, run_relay
+from hookline.wiring.run_options import Machine, RelayOptions
+from hookline.wiring.run_relay import run_relay
 from hookline_process import ORGANIZATION, SANDBOX, Lab, Receiver
 
 DAY = 86_400.0

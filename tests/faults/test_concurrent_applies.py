@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,13 +14,13 @@ from hookline.state.factory import open_state
 from hookline.state.history_chain import find_breaks
 from hookline_process import clean_environment
 from postgres_server import new_state
+from quick_hookline import start_hookline
 
 MANY = 20
 
-# `hookline apply`, stopped between reading and committing until a line comes in: so that all have read the same.
-APPLY = """
+# Stops `hookline apply` between reading and committing until a line comes in: so that all have read the same.
+WAIT = """
 import sys
-from hookline.cli.main import main
 from hookline.state.{module} import {store} as store
 
 commit, waited = store.commit, []
@@ -32,10 +31,9 @@ def waiting(*arguments):
         sys.stdin.readline()
     return commit(*arguments)
 store.commit = waiting
-sys.exit(main(sys.argv[1:]))
 """
 STORES = {"sqlite": ("sqlite_store", "SqliteStore"), "postgresql": ("postgres_store", "PostgresStore")}
-Start = Callable[[int, list[str]], "subprocess.Popen[str]"]
+Start = Callable[[int, list[str]], "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture(params=STORES)
@@ -49,12 +47,13 @@ def start(state: str, tmp_path: Path) -> Start:
     """Starts an apply, of one webhook in a directory of its own, by a user of its own."""
     module, store = STORES["postgresql" if "://" in state else "sqlite"]
 
-    def started(number: int, options: list[str]) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-c", APPLY.format(module=module, store=store), "apply", "--auto-approve",
-             "--state", state, "--config", str(tmp_path / f"webhooks{number}"), *options],
-            env=clean_environment(GITHUB_ACTOR=f"user{number}"), cwd=tmp_path,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    def started(number: int, options: list[str]) -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        where = ("--state", state, "--config", str(tmp_path / f"webhooks{number}"))
+        return start_hookline(
+            "apply", "--auto-approve", *where, *options, cwd=tmp_path,
+            env=clean_environment(GITHUB_ACTOR=f"user{number}"), stdin=pipe, stdout=pipe, stderr=pipe,
+            before=WAIT.format(module=module, store=store),
         )  # fmt: skip
 
     return started
@@ -73,16 +72,16 @@ def run_all(start: Start, options: list[str]) -> list[tuple[int, str]]:
     running = [start(number, options) for number in range(MANY)]
     for process in running:
         assert process.stderr is not None
-        lines = iter(process.stderr.readline, "")
-        assert any(line == "READY\n" for line in lines)
+        lines = iter(process.stderr.readline, b"")
+        assert any(line == b"READY\n" for line in lines)
     for process in running:
         assert process.stdin is not None
-        process.stdin.write("\n")
+        process.stdin.write(b"\n")
         process.stdin.flush()
     ended = []
     for process in running:
         _, messages = process.communicate(timeout=120)
-        ended.append((process.returncode, messages))
+        ended.append((process.returncode, messages.decode()))
     return ended
 
 
@@ -97,7 +96,7 @@ def test_twenty_at_once(state: str, start: Start, tmp_path: Path, *, stored: boo
     if stored:
         write(tmp_path, 99, "prod")
         first = start(99, [])
-        assert "serial 1" in first.communicate("\n", timeout=60)[0]
+        assert b"serial 1" in first.communicate(b"\n", timeout=60)[0]
         serial = 1
     for number in range(MANY):
         write(tmp_path, number, sandbox.format(number=number))

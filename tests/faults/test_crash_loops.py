@@ -9,56 +9,25 @@ import json
 import re
 import signal
 import subprocess
-import sys
-import urllib.error
-import urllib.request
 from typing import Any
 
 import pytest
 
 from builders import xdm_event
+from crash_planting import CRASHING_PARSER, CRASHING_POST, MARK, NO_WAIT, page, planted
 from hookline.relay.spool.crash_guard import CRASHES_BEFORE_CARE
-from hookline_process import Lab, Receiver
+from hookline_process import Lab, Receiver, clean_environment, run_process
 from waiting import wait_until
 
-MARK = "request-7"
-KILL = "import os, signal; kill = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
-RUN = "from hookline.cli.main import run; run()"
-# One test is about the wait before a start, and two are about the number of crashes.
-NO_WAIT = "from hookline.relay.spool import crash_guard; crash_guard.MAX_START_WAIT_SECONDS = 0.01\n"
 AFTER_ONE_CRASH = f"{NO_WAIT}crash_guard.CRASHES_BEFORE_CARE = 1\n"
-CRASHING_PARSER = f"""
-from hookline.relay.ingest import batch, ingester
-real = batch.route_line
-def route_line(line, context):
-    if b'"{MARK}"' in line.data:
-        kill()
-    return real(line, context)
-batch.route_line = ingester.route_line = route_line
-"""
-CRASHING_POST = f"""
-from hookline.relay.delivery.endpoint import HttpEndpoint
-post, begin = HttpEndpoint.post, HttpEndpoint.begin
-async def crashing_post(self, attempt):
-    if b'"{MARK}"' in attempt.body:
-        kill()
-    return await post(self, attempt)
-def crashing_begin(self, attempt, on_result):
-    if b'"{MARK}"' in attempt.body:
-        kill()
-    return begin(self, attempt, on_result)
-HttpEndpoint.post, HttpEndpoint.begin = crashing_post, crashing_begin
-"""
 
 
-def program(*parts: str) -> tuple[str, ...]:
-    return (sys.executable, "-c", "".join((KILL, *parts, RUN)))
-
-
-def run(lab: Lab, receiver: Receiver, log: str, *parts: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        (*program(*parts), *lab.relay_arguments(receiver, log)), cwd=lab.directory, capture_output=True, timeout=120,
-        check=False,
+def run(
+    lab: Lab, receiver: Receiver, log: str, *parts: str, stdin: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    return run_process(
+        None, *lab.relay_arguments(receiver, log), stdin=stdin, cwd=lab.directory, env=clean_environment(),
+        before=planted(*parts),
     )  # fmt: skip
 
 
@@ -144,10 +113,7 @@ def test_a_pipe_whose_producer_begins_again_comes_past_the_line(lab: Lab, receiv
     lines = lab.write_events("events", (xdm_event(n, n // 2) for n in range(12))).read_bytes()
     codes = []
     for _ in range(3):
-        done = subprocess.run(
-            (*program(AFTER_ONE_CRASH, CRASHING_PARSER), *lab.relay_arguments(receiver, "-")), cwd=lab.directory,
-            capture_output=True, timeout=120, check=False, input=lines,
-        )  # fmt: skip
+        done = run(lab, receiver, "-", AFTER_ONE_CRASH, CRASHING_PARSER, stdin=lines)
         codes.append(done.returncode)
     assert [-signal.SIGKILL, -signal.SIGKILL, 3] == codes
     assert {f"request-{n}" for n in range(12)} - {MARK} == set(delivered(receiver))
@@ -179,7 +145,7 @@ def test_a_restart_waits_after_crashes_and_says_so(lab: Lab, receiver: Receiver)
     assert 4 == 1 + starts(lab)["slot 0"]
     long = "from hookline.relay.spool import crash_guard; crash_guard.FIRST_START_WAIT_SECONDS = 3600.0\n"
     long += "crash_guard.MAX_START_WAIT_SECONDS = 7200.0\n"
-    lab.program = program(long)
+    lab.before = planted(long)
     with lab.running(*lab.relay_arguments(receiver, log, "--listen", "127.0.0.1:0")) as relay:
         text = wait_until(lambda: re.search(rb"url=(\S+)", (lab.directory / "relay.log").read_bytes()), process=relay)
         expected = "slot 0: crashed 3 times without progress, waits 7200 s"
@@ -190,12 +156,3 @@ def test_a_restart_waits_after_crashes_and_says_so(lab: Lab, receiver: Receiver)
     assert 3 == starts(lab)["slot 0"]
     assert [] == receiver.records()
     assert b"slot 0: 3 starts without progress" in lab.hookline("status").stdout
-
-
-def page(url: str) -> str:
-    """The text of a page, also of one that reports a fault."""
-    try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            return str(answer.read().decode().strip())
-    except urllib.error.HTTPError as refused:
-        return str(refused.read().decode().strip())

@@ -14,8 +14,9 @@ import trustme
 
 from contract.https_server import server_context
 from contract.memory_spool import Data, MemorySpool
-from hookline.errors import HooklineError
+from hookline.errors import HooklineError, WrongUse
 from hookline.relay.sources.broker.open_broker import BrokerOptions, open_broker, require_address
+from hookline.relay.sources.broker.source_certificate import SourceCertificate
 from hookline.relay.sources.kafka.kafka_address import kafka_address
 from hookline.relay.sources.kafka.kafka_consumer import KafkaConsumer
 from hookline.relay.sources.kafka.kafka_settings import kafka_settings
@@ -27,11 +28,13 @@ from source_reader import Notebook
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    try:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+    finally:
+        writer.close()
 
 
 @contextmanager
@@ -54,6 +57,7 @@ def tls_proxy(port: int, context: ssl.SSLContext) -> Iterator[int]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.05)  # the transports close
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
@@ -67,19 +71,25 @@ def tls_proxy(port: int, context: ssl.SSLContext) -> Iterator[int]:
 
 
 @contextmanager
-def cluster_with_tls(certificate: trustme.LeafCert) -> Iterator[tuple[KafkaCluster, str]]:
-    """Yields the cluster, and the address of its topic with TLS."""
-    with kafka_cluster() as cluster, tls_proxy(cluster.ports[0], server_context(certificate)) as port:
+def cluster_with_tls(
+    certificate: trustme.LeafCert, clients: trustme.CA | None = None
+) -> Iterator[tuple[KafkaCluster, str]]:
+    """Yields the cluster, and the address of its topic with TLS. It demands a certificate of `clients`, if given."""
+    context = server_context(certificate)
+    if clients is not None:
+        clients.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
+    with kafka_cluster() as cluster, tls_proxy(cluster.ports[0], context) as port:
         cluster.create("feedback", 1)
         cluster.produce("feedback", 0, b"one", b"two")
         cluster.call("broker_set_host_port", 1, "localhost", port)
         yield cluster, f"kafka://localhost:{port}/feedback?group=g&tls=on"
 
 
-def read(address: str, ca_file: Path) -> list[bytes]:
+def read(address: str, ca_file: Path, certificate: SourceCertificate | None = None) -> list[bytes]:
     """Opens the source as the relay does, and reads it to its end."""
     spool, notes = MemorySpool(Data()), Notebook()
-    options = BrokerOptions(follow=False, ca_file=ca_file)
+    options = BrokerOptions(follow=False, ca_file=ca_file, certificate=certificate)
     source = open_broker(address, spool.positions, options, logger=notes, timing=Timing(wait_seconds=0.1))
     try:
         reader = Reader(source, spool, notes)
@@ -95,6 +105,28 @@ def test_a_topic_is_read_over_tls(tmp_path: Path) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with cluster_with_tls(authority.issue_cert("localhost")) as (_, address):
         assert [b"one", b"two"] == read(address, tmp_path / "ca.pem")
+
+
+@pytest.mark.parametrize("own_key", [False, True])
+def test_a_broker_that_demands_a_certificate(tmp_path: Path, own_key: bool) -> None:
+    """It gets that of --source-certificate, and refuses a relay without one."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    client = authority.issue_cert("relay@acme.example")
+    client.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
+    client.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    given = SourceCertificate(tmp_path / "client.pem", tmp_path / "key.pem" if own_key else None)
+    with cluster_with_tls(authority.issue_cert("localhost"), authority) as (_, address):
+        assert [b"one", b"two"] == read(address, tmp_path / "ca.pem", given)
+        if not own_key:
+            with pytest.raises(HooklineError, match="Kafka cannot be reached"):
+                read(address, tmp_path / "ca.pem")
+
+
+def test_a_certificate_needs_tls(tmp_path: Path) -> None:
+    """It would not be sent, and the relay would seem to be authenticated."""
+    with pytest.raises(WrongUse, match="--source-certificate needs TLS"):
+        read("kafka://localhost/t?group=g", tmp_path, SourceCertificate(tmp_path / "client.pem"))
 
 
 @pytest.mark.parametrize("fault", ["another authority", "another name"])

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from builders import as_lines, xdm_event
-from hookline_process import Lab, Receiver, clean_environment
+from hookline_process import HOOKLINE, Lab, Receiver, clean_environment
 from waiting import wait_until
 
 EVENTS = 400  # with debug lines of 250 bytes, more than a pipe holds
@@ -46,7 +46,7 @@ def stderr_that(fails: str) -> Iterator[int]:
 def start(lab: Lab, receiver: Receiver, stderr: int, *arguments: str) -> subprocess.Popen[bytes]:
     options = lab.relay_arguments(receiver, "--log-level", "debug", "--summary", "json", *arguments)
     return subprocess.Popen(
-        (*lab.program, *options), cwd=lab.directory, env=clean_environment(), stdin=subprocess.DEVNULL,
+        (*HOOKLINE, *options), cwd=lab.directory, env=clean_environment(), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=stderr,
     )  # fmt: skip
 
@@ -97,7 +97,7 @@ def test_closed_descriptors(lab: Lab, closed: str) -> None:
     with lab.receiver() as receiver:
         lab.apply(f"https://localhost:{receiver.port}/feedback")
         events = lab.write_events("events", (xdm_event(n, n) for n in range(20)))
-        arguments = (*lab.program, *lab.relay_arguments(receiver, "--log-level", "debug", str(events)))
+        arguments = (*HOOKLINE, *lab.relay_arguments(receiver, "--log-level", "debug", str(events)))
         script = f'exec "$@" {closed}'
         done = subprocess.run(("sh", "-c", script, "sh", *arguments), cwd=lab.directory, env=clean_environment(),
                               check=False, timeout=60)  # fmt: skip
@@ -110,7 +110,7 @@ def test_a_missing_input_is_not_an_empty_one(lab: Lab) -> None:
     """`hookline relay - <&-` has no input to read. It fails with a message, and does not report success."""
     with lab.receiver() as receiver:
         lab.apply(f"https://localhost:{receiver.port}/feedback")
-        arguments = (*lab.program, *lab.relay_arguments(receiver, "-"))
+        arguments = (*HOOKLINE, *lab.relay_arguments(receiver, "-"))
         done = subprocess.run(("sh", "-c", 'exec "$@" <&-', "sh", *arguments), cwd=lab.directory, check=False,
                               env=clean_environment(), timeout=60, capture_output=True)  # fmt: skip
     assert done.returncode != 0

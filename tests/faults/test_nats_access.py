@@ -15,6 +15,8 @@ import trustme
 
 from hookline.errors import HooklineError, WrongUse
 from hookline.relay.sources.broker.open_broker import BrokerOptions, open_broker
+from hookline.relay.sources.broker.source_certificate import SourceCertificate
+from hookline.relay.sources.nats.nats_client import verifying_context
 from hookline.relay.sources.nats.nats_credentials import NatsCredentials, parse_credentials
 from nats_identities import Identity, Organization
 from nats_reader import Lines, nats_reader
@@ -108,6 +110,46 @@ def test_a_server_without_tls_is_refused() -> None:
         thread.join(30)
     assert isinstance(refused, WrongUse)
     assert b"" == received
+
+
+def client_certificate(issuer: trustme.CA, directory: Path, *, own_key: bool) -> SourceCertificate:
+    """A certificate of the authority, with its key in the same file or in its own."""
+    certificate, key = issuer.issue_cert("relay@acme.example"), directory / "client-key.pem"
+    certificate.private_key_and_cert_chain_pem.write_to_path(directory / "client.pem")
+    certificate.private_key_pem.write_to_path(key)
+    return SourceCertificate(directory / "client.pem", key if own_key else None)
+
+
+@pytest.mark.parametrize("own_key", [False, True])
+def test_a_server_that_asks_for_a_certificate(tmp_path: Path, own_key: bool) -> None:
+    """A relay without one ends, with the option that names it."""
+    issuer = trustme.CA()
+    issuer.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issuer.issue_cert("localhost", ELSEWHERE).private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    files = f"cert_file: '{tmp_path}/server.pem', key_file: '{tmp_path}/server.pem', ca_file: '{tmp_path}/ca.pem'"
+    given = client_certificate(issuer, tmp_path, own_key=own_key)
+    with running_nats(f"tls {{ {files}, verify: true }}", host=ELSEWHERE) as server:
+        server.ca_file, server.certificate = tmp_path / "ca.pem", given.certificate
+        server.add_stream("mutual")
+        server.publish("mutual", [b"{}"] * 3)
+        where: dict[str, Any] = {"host": ELSEWHERE, "ca_file": server.ca_file}
+        assert 3 == read(server, "mutual", certificate=given, **where)
+        assert "--source-certificate" in (fault(server, "mutual", **where).hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("", "no certificate"), ("broken", "no certificate"), (None, "No such file")],
+)
+def test_a_certificate_that_cannot_be_used_is_named(tmp_path: Path, text: str | None, reason: str) -> None:
+    """With its file, and the form that it must have."""
+    path = tmp_path / "client.pem"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(HooklineError, match=reason) as refused:
+        verifying_context(None, SourceCertificate(path))
+    assert str(path) in refused.value.message
+    assert "--source-key" in (refused.value.hint or "")
 
 
 # -- credentials

@@ -17,6 +17,7 @@ from builders import xdm_event
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline_process import ADDRESS, Lab, Receiver
 from nats_server import NatsServer, running_nats, shared_nats
+from shared_spool import SharedSpoolDatabase
 from tcp_proxy import tcp_proxy
 from waiting import wait_until
 
@@ -244,3 +245,35 @@ def kill_and_start(server: NatsServer, rng: random.Random) -> None:
     server.kill()
     time.sleep(rng.uniform(0.1, 2.0))
     server.start()
+
+
+def test_two_relays_share_a_stream_and_a_spool(lab: Lab) -> None:
+    """One is killed while both read: its acknowledgements are lost, and the other one gets its messages. Each event
+    is in the spool once, and is sent again only if the outcome was not recorded."""
+    server, count, database = shared_nats(), 1000, SharedSpoolDatabase(lease_seconds=2.0)
+    server.add_stream("shared-spool")
+    server.add_consumer("shared-spool", "hookline", **CONSUMER)
+    with lab.receiver() as receiver, tcp_proxy(server.port) as proxy:
+        apply(lab, receiver)
+        where = ("--follow", "--spool", database.url())
+        through_proxy = f"nats://127.0.0.1:{proxy.port}/shared-spool?durable=hookline"
+        with (
+            lab.running(*lab.relay_arguments(receiver, *where, through_proxy)) as killed,
+            lab.running(*lab.relay_arguments(receiver, *where, server.address("shared-spool"))) as other,
+        ):
+            wait_until(lambda: server.consumer("shared-spool")["num_waiting"] == 2, process=other)
+            proxy.deaf = True  # no acknowledgement of the first one arrives
+            server.publish("shared-spool", [event(number) for number in range(count)])
+            wait_until(lambda: len(requests(receiver)) > 300, process=killed)
+            killed.kill()
+            killed.wait()
+            wait_until(
+                lambda: server.consumer("shared-spool")["ack_floor"]["stream_seq"] == count, process=other,
+                detail=lambda: server.consumer("shared-spool"),
+            )  # fmt: skip
+            wait_until(lambda: len(set(requests(receiver))) == count, process=other)
+            assert 0 == end(other)
+    whole = database.store.statistics().spool_status(now=time.time()).tally
+    assert (count, 0) == (whole["delivered"], whole["pending"])
+    assert count == whole["read"] - whole.get("duplicates", 0)
+    assert [(1,)] == database.execute("SELECT max(c) FROM (SELECT count(*) AS c FROM spool.record GROUP BY id) AS r")

@@ -27,27 +27,38 @@ PRINTING: tuple[tuple[str, ...], ...] = (
     *(("list", "--format", "yaml"), ("list",), ("show", ADDRESS), ("history",), ("blame", ADDRESS), ("status",)),
     *(("dead", "list"), ("dead", "list", "--format", "json"), ("dead", "show", "line-1"), ("dead", "export")),
     *(("dead", "replay", "--all", "--dry-run"), ("dead", "discard", "--all", "--dry-run"), ("trace", "request-1")),
+    ("forget", "ann@acme.example", "--dry-run"),
     *(
         ("formats", "test", LINES),
+        ("policy", "test", "policy.yaml"),
+        ("policy", "show"),
         ("relay", "--dry-run", LINES),
         ("limits",),
+        ("sample", "bounce"),
+        ("verify", "received.ndjson"),
         ("unit",),
         ("alerts",),
         ("jwks", ADDRESS),
     ),
+    ("move", "--dry-run", ADDRESS, f"{ORGANIZATION}/other"),
     *(("validate", "--format", "github"), ("plan",), ("plan", "--out", "-"), ("drift",), ("--version",), ("--help",)),
 )
 # Commands that do work and print a note about it, with their code. The code of a check is its finding.
 WORKING: tuple[tuple[int, tuple[str, ...]], ...] = (
     *((0, ("pause", ADDRESS)), (0, ("resume", ADDRESS)), (0, ("retry-now", ADDRESS)), (0, ("init", "new"))),
+    (0, ("fmt",)),
     *((0, ("apply", "--auto-approve")), (0, ("rollback", "--to", "1", "--auto-approve")), (1, ("check", ADDRESS))),
     *((0, ("export", "exported")), (0, ("dead", "import", LETTERS)), (0, ("dead", "replay", "--all"))),
     *((0, ("dead", "discard", "--all", "--yes")), (0, ("spool", "recover", ".hookline/spool", "recovered"))),
+    (0, ("forget", "ann@acme.example", "--yes")),
     *((0, ("pause", ADDRESS)), (4, ("relay", "--drain", "--summary", "json"))),
+    (0, ("move", ADDRESS, f"{ORGANIZATION}/other")),
+    *((0, ("policy", "set", "other.yaml", "--auto-approve")), (0, ("policy", "clear", "--auto-approve"))),
     *((0, ("spool", "init", "--spool", "fresh")), (0, ("spool", "copy", "copied")), (0, ("spool", "migrate"))),
 )
-# They need a client, a shared spool, or a second spool: tests/e2e/test_receive.py, faults/test_several_machines.py.
-ELSEWHERE = {("receive",), ("deliver",), ("spool", "move")}
+# They need a port, a client, a shared spool, or a second spool: tests/e2e/test_wheel.py, test_receive.py,
+# test_serve.py, faults/test_several_machines.py.
+ELSEWHERE = {("demo",), ("receive",), ("serve",), ("deliver",), ("spool", "move")}
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +84,14 @@ def filled(tmp_path: Path, private_files: None, commands: ForkedCommands) -> Pat
     write_webhook(tmp_path, authentication=keys)
     assert 0 == commands.run(tmp_path, "apply", "--auto-approve").code
     write_webhook(tmp_path, authentication=keys, description="changed")
+    rule = {"id": "owner", "message": "name an owner", "level": "warn", "require": {"required": ["owner"]}}
+    (tmp_path / "policy.yaml").write_text(json.dumps({"version": 1, "rules": [rule]}))
+    (tmp_path / "other.yaml").write_text(json.dumps({"version": 1, "rules": []}))
+    assert 0 == commands.run(tmp_path, "policy", "set", "policy.yaml", "--auto-approve").code
     (tmp_path / LETTERS).write_text("")
+    event = commands.run(tmp_path, "sample", "bounce").out.decode()
+    sent = {"time": "2026-11-29T00:00:00Z", "method": "POST", "path": "/", "headers": {}, "bodyText": event}
+    (tmp_path / "received.ndjson").write_text(json.dumps(sent))
     (tmp_path / LINES).write_bytes(as_lines([xdm_event(1, 1)]))
     (tmp_path / "bad.ndjson").write_bytes(b"not JSON\n" + as_lines([xdm_event(1, 1)]))
     assert 0 == commands.run(tmp_path, "pause", ADDRESS).code
@@ -128,7 +146,7 @@ def test_work_is_done_without_its_output(
     assert (filled / "exported" / ORGANIZATION / f"{SANDBOX}.yaml").exists()
     assert (filled / "new" / "webhooks").is_dir()
     assert (filled / "recovered" / "spool.db").exists()
-    assert 3 == len(json.loads(commands.run(filled, "history", "--format", "json").out))
+    assert 6 == len(json.loads(commands.run(filled, "history", "--format", "json").out))
 
 
 def ended(directory: Path, arguments: list[str], stdout: str) -> tuple[int, str]:
@@ -149,7 +167,7 @@ def test_an_apply_is_never_in_doubt(filled: Path, commands: ForkedCommands, redi
     assert code == 0, errors
     assert "Traceback" not in errors
     if not redirection.startswith("|"):  # a pipe may take everything before its reader ends
-        assert "Applied: the state is at serial 2." in errors
+        assert "Applied: the state is at serial 3." in errors
     assert "changed" == json.loads(commands.run(filled, "show", ADDRESS, "--format", "json").out)["description"]
 
 

@@ -74,7 +74,8 @@ def kill_under_way(relay: subprocess.Popen[bytes], receiver: Receiver, rng: rand
     """
     recorded = receiver.record_file.stat().st_size if receiver.record_file.exists() else 0
     at_start = rng.random() < 0.2
-    deadline = time.monotonic() + (rng.uniform(0.0, 0.6) if at_start else 60.0)
+    # A start takes some 0.1 s. Three kills without progress would be crashes that a line or a delivery causes.
+    deadline = time.monotonic() + (rng.uniform(0.0, 0.06) if at_start else 60.0)
     target = recorded + rng.randrange(max_bytes)
     while relay.poll() is None and time.monotonic() < deadline:
         if not at_start and receiver.record_file.exists() and receiver.record_file.stat().st_size > target:

@@ -6,6 +6,7 @@ explanation, and the account of the spool adds up.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -35,18 +36,35 @@ FAULTS = ("kill d1", "suspend d2", "kill r1", "cut d3", "database", "kill d2", "
 
 @dataclass(frozen=True)
 class Size:
-    """`rounds`: how often each of the FAULTS happens."""
+    """`rounds`: how often each of the FAULTS happens, and how often it happens more until `seconds` are over.
+    `events`: the number in these rounds; more rounds have more."""
 
     events: int
     rounds: int
     patience_seconds: float
+    seconds: float = 0.0
     seed: int = 20261128
+
+    def faults(self, random: Random) -> Iterator[str]:
+        """Each round has every fault once, in another order."""
+        started, done = time.monotonic(), 0
+        while done < self.rounds or time.monotonic() - started < self.seconds:
+            yield from random.sample(FAULTS, len(FAULTS))
+            done += 1
+
+    @property
+    def events_before_each_fault(self) -> int:
+        return self.events // (self.rounds * len(FAULTS))
 
 
 SIZES = [
     pytest.param(Size(events=24_000, rounds=1, patience_seconds=240), id="short"),
-    pytest.param(Size(events=200_000, rounds=8, patience_seconds=4000), id="long", marks=pytest.mark.soak),
-]
+    pytest.param(
+        Size(events=200_000, rounds=8, patience_seconds=4000,
+             seconds=float(os.environ.get("HOOKLINE_SOAK_SECONDS", "0"))),
+        id="long", marks=pytest.mark.soak,
+    ),
+]  # fmt: skip
 
 
 @contextmanager
@@ -108,35 +126,35 @@ def test_nothing_is_lost_while_machines_fail(lab: Lab, size: Size) -> None:
     random = Random(size.seed)
     options = [part for manner, share in SHARES.items() for part in ("--share", f"{manner}:{share}")]
     with shared_spool(lab, "--seed", str(size.seed), *options, concurrency=8) as machines:
-        write_logs(machines, 0, 100)
+        write_logs(machines, 0, 0)
         for n in (1, 2):
             machines.add(f"r{n}", "relay", "--follow", "--name", f"log{n}", f"events{n}.ndjson")
         for n in (1, 2, 3):
             machines.add(f"d{n}", "deliver")
         audit, started = Audit(machines.endpoint.ledger), time.monotonic()
-        faults = [fault for _ in range(size.rounds) for fault in random.sample(FAULTS, len(FAULTS))]
-        written = 100
-        for n, fault in enumerate(faults, 1):
-            until = size.events * n // len(faults)
+        written = faults = 0
+        for fault in size.faults(random):
+            faults += 1
+            until = size.events_before_each_fault * faults
             while written < until:
                 burst = min(until - written, random.randrange(200, 1500))
                 write_logs(machines, written, written + burst)
                 written += burst
-                wait_until(lambda: audit.accepted() > written - MAX_BACKLOG, within_seconds=120, detail=machines.logs)  # noqa: B023 - called at once
+                wait_until(lambda: audit.accepted() > written - MAX_BACKLOG, within_seconds=300, detail=machines.logs)  # noqa: B023 - called at once
             do(machines, fault)
-        wait_until(lambda: not audit.missing(size.events), within_seconds=size.patience_seconds,
-                   detail=lambda: f"missing: {len(audit.missing(size.events))}\n{machines.logs()}")  # fmt: skip
+        wait_until(lambda: not audit.missing(written), within_seconds=size.patience_seconds,
+                   detail=lambda: f"missing: {len(audit.missing(written))}\n{machines.logs()}")  # fmt: skip
         assert machines.all_run(), machines.logs()
         store = spool_store(machines.location())
         wait_until(lambda: not store.statistics().spool_status(now=time.time()).tally["pending"],
                    within_seconds=60, detail=machines.logs)  # fmt: skip
         tally = dict(store.statistics().spool_status(now=time.time()).tally)
         duplicates = sum(len(entries) - 1 for entries in audit.entries())
-        sys.stderr.write(f"{size.events} events, {len(faults)} faults, {time.monotonic() - started:.0f} s, "
+        sys.stderr.write(f"{written} events, {faults} faults, {time.monotonic() - started:.0f} s, "
                          f"{duplicates} accepted again; {tally}\n")  # fmt: skip
         assert balanced(tally)
-        assert size.events == tally["read"] - tally.get("duplicates", 0)
-        assert size.events == audit.identities()
+        assert written == tally["read"] - tally.get("duplicates", 0)
+        assert written == audit.identities()
         assert [] == audit.bodies_changed()
         assert [] == audit.out_of_order()
         assert [] == unexplained(machines, audit)

@@ -21,14 +21,15 @@ from typing import Any
 
 import pytest
 
-from builders import ACME, event, line, settlement, xdm_event
-from hookline.errors import SpoolUnusable, WrongUse
+from builders import ACME, event, ingest_batch, line, settlement, xdm_event
+from hookline.errors import MessagesKnown, SpoolUnusable, WrongUse
 from hookline.model import Address
 from hookline.relay.delivery_record import Delivery, FailedAttempt, add_failure
 from hookline.relay.event import payload_bytes
 from hookline.relay.formats.dead_letter_json import dead_letter_line
 from hookline.relay.ids import WebhookIds
-from hookline.relay.sources.source import Position
+from hookline.relay.sources.source import Messages, Position
+from hookline.relay.spool.address_moves import RecordedMove
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.spool import (
     DequeueRequest,
@@ -51,6 +52,7 @@ from hookline_process import ADDRESS, Lab
 
 OTHER = Address("other", "prod")
 EVENTS = 240
+MESSAGES = Messages(b"s" * 16, [3, 5])
 WHOLE_LINE = {"pending": 140, "dead": 40, "records": 60, "lines": 12, "webhooks": 2}
 
 Damage = Callable[[Path], None]
@@ -84,6 +86,8 @@ def make(directory: Path) -> None:
             source="events", position=position, read=42, deliveries=taken, skipped={}, rejected=lines
         )
         spool.enqueue(intake, now=float(first), dedupe_window=86_400.0)
+    stored = ingest_batch(messages=MESSAGES)
+    spool.enqueue(stored, now=float(EVENTS), dedupe_window=86_400.0)
     items = [
         item for address in (ACME, OTHER) for item in spool.dequeue_new([DequeueRequest(address, 0, 200, True)])[0][0]
     ]
@@ -149,19 +153,41 @@ def check(new: Path, recovered: RecoveryResult, whole: dict[str, int]) -> None:
     assert bool(saved["pending"]) == bool(pending)
     assert recovered.positions == len(positions)
     assert recovered.complete or not positions, "an incomplete spool has no positions"
+    assert recovered.complete or not recovered.messages, "an incomplete spool knows no message"
     if recovered.complete:
         assert saved == whole
         assert 0 == sum(lost or 0 for lost in recovered.lost.values())
 
 
 def test_a_sound_spool_is_copied_whole(sound: Path, tmp_path: Path) -> None:
-    """Recovery keeps rows, positions, pauses and the tally of a sound spool, and reports it as complete."""
+    """Recovery keeps rows, positions, known messages, pauses and the tally of a sound spool, and reports it as
+    complete."""
     recovered = damaged(sound, tmp_path, lambda path: None)
     assert (True, WHOLE_LINE, 1, []) == (recovered.complete, recovered.saved, recovered.positions, recovered.notes)
     assert rows(sound) == rows(tmp_path / "new")
     spool = SqliteSpool(tmp_path / "new", since="now")
     assert {ACME: EndpointState(), OTHER: EndpointState(paused=600.0)} == spool.endpoint_states()
     assert {"read": 252, "delivered": 60, "dead": 40, "rejected": 12}.items() <= spool.tally().items()
+    assert (len(MESSAGES.numbers), 0) == (recovered.messages, recovered.dropped_messages)
+    with pytest.raises(MessagesKnown):
+        spool.enqueue(ingest_batch(messages=MESSAGES), now=900.0, dedupe_window=0.0)
+    spool.close()
+
+
+def test_a_webhook_that_has_moved_keeps_its_deliveries(sound: Path, tmp_path: Path) -> None:
+    """Payloads have the address from before the move. The row decides, and the move is not followed again."""
+    moved, chain = tmp_path / "moved", [Address("second", "prod"), Address("third", "prod")]
+    shutil.copytree(sound, moved)
+    spool = SqliteSpool(moved, since="now")
+    for serial, (old, new) in enumerate(zip([ACME, chain[0]], chain, strict=True), 5):
+        spool.follow_move(RecordedMove("lineage", serial, old, new), now=700.0)
+    followed = spool.followed_moves()
+    spool.close()
+    recovered = damaged(moved, tmp_path, lambda path: None)
+    assert (True, []) == (recovered.complete, recovered.notes)
+    assert rows(moved) == rows(tmp_path / "new")
+    spool = SqliteSpool(tmp_path / "new", since="now")
+    assert (followed, {chain[1], OTHER}) == (spool.followed_moves(), spool.pending())
     spool.close()
 
 
@@ -362,8 +388,44 @@ def test_a_truncated_file(sound: Path, tmp_path: Path, share: float) -> None:
     if share == 0.0:
         assert ["spool.db is empty"] == recovered.notes[:1]
         assert 0 == sum(recovered.saved.values())
-    if share >= 0.5:
+    if share >= 0.9:
         assert recovered.saved["pending"] > 20
+
+
+@pytest.mark.parametrize("leaf", range(3))
+def test_a_file_that_is_cut_off_after_a_page_of_rows(sound: Path, tmp_path: Path, leaf: int) -> None:
+    """The rows before the cut are saved: all records, and of the others those whose payload is before it as well."""
+    original, pages = rows(sound), leaves(sound, "delivery")
+    end = pages[leaf] * PAGE_BYTES
+    recovered = damaged(sound, tmp_path, lambda path: os.truncate(path, end))
+    lost = [int(first) for note in recovered.notes for first in re.findall(r"rows (\d+) to", note)]
+    first_lost = min(lost, default=EVENTS + 1)
+    assert (leaf + 1) * EVENTS // 5 < first_lost
+    assert (leaf == len(pages) - 1) == (first_lost > EVENTS)
+    readable = _payloads_before(sound, end)
+    before = {identity for identity, row in original.items() if row[1] < first_lost}
+    records = {identity for identity, row in original.items() if row[2] in (State.DELIVERED, State.DISCARDED)}
+    saved = rows(tmp_path / "new").keys()
+    assert before & records <= saved <= before
+    assert len(saved - records) == len([1 for one in before - records if original[one][1] in readable])
+
+
+def _payloads_before(sound: Path, end: int) -> set[int]:
+    """The `seq` of each payload that SQLite can still read if the file ends there."""
+    with closing(sqlite3.connect(sound / "spool.db")) as connection:
+        image = connection.serialize()
+        seqs = [seq for (seq,) in connection.execute("SELECT seq FROM body")]
+    image = image[:18] + b"\1\1" + image[20:end] + b"\0" * (len(image) - end)
+    readable = set()
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.deserialize(image)
+        for seq in seqs:
+            try:
+                found = connection.execute("SELECT content FROM body WHERE seq = ?", (seq,)).fetchone()
+            except sqlite3.DatabaseError:
+                continue
+            readable |= {seq} if found else set()
+    return readable
 
 
 def test_an_unreadable_table_is_given_up_soon(sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

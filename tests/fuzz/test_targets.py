@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fuzz.targets import TARGETS
 
+EXAMPLES = [200, pytest.param(1_500, marks=pytest.mark.soak)]
 # What parsers of text, YAML, JSON and HTTP look at twice.
 SCRAPS = [
     *(b"\x00", b"\x1b[2J", b"\r", b"\n", b"\r\n\r\n", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xe2\x80\xa8"),
@@ -41,12 +42,13 @@ def test_seeds(name: str) -> None:
         target(seed)
 
 
+@pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("name", TARGETS)
-def test_mutations(name: str) -> None:
+def test_mutations(name: str, examples: int) -> None:
     """Whatever is made of the seeds, the target holds."""
     target, seeds = TARGETS[name]
 
-    @settings(max_examples=1_500, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(taken_apart(seeds()))
     def holds(data: bytes) -> None:
         target(data)
@@ -54,9 +56,14 @@ def test_mutations(name: str) -> None:
     holds()
 
 
+@pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("name", TARGETS)
-@settings(max_examples=500, deadline=None, database=None)
-@given(data=st.binary(max_size=300))
-def test_bytes(name: str, data: bytes) -> None:
+def test_bytes(name: str, examples: int) -> None:
     """So it does for bytes of no meaning."""
-    TARGETS[name][0](data)
+
+    @settings(max_examples=examples // 3, deadline=None, database=None)
+    @given(st.binary(max_size=300))
+    def holds(data: bytes) -> None:
+        TARGETS[name][0](data)
+
+    holds()

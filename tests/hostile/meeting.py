@@ -84,6 +84,14 @@ def webhook_file(text: bytes, directory: Path) -> str:
     return said
 
 
+def policy_file(text: bytes, directory: Path) -> str:
+    """`hookline policy test` on a policy file that somebody put into a pull request."""
+    (directory / "policy.yaml").write_bytes(text)
+    said = command(directory, "policy", "test", "policy.yaml")
+    assert "Traceback" not in said
+    return said
+
+
 def field(name: str, value: object) -> Callable[[object, Path], str]:
     """The same on a file that is sound but for one field."""
 

@@ -32,6 +32,7 @@ from hostile.meeting import (
     field,
     file_name,
     plan_file,
+    policy_file,
     proxy_answer,
     refused_file_name,
     response,
@@ -61,13 +62,27 @@ def yaml(**fields: object) -> bytes:
 def creation(after: dict[str, Any], **changed: object) -> bytes:
     """A plan that creates one webhook, with a fingerprint that fits: as one forges it who has read the source."""
     change: dict[str, Any] = {
-        "address": "ACME@AdobeOrg/prod", "action": "create", "source": {"file": "webhooks/prod.yaml", "line": 1},
+        "address": "ACME@AdobeOrg/prod", "action": "create", "movedFrom": None,
+        "source": {"file": "webhooks/prod.yaml", "line": 1},
         "before": None, "after": after, "beforeHash": None, "fields": [], "blocked": None, "pending": None,
     }  # fmt: skip
-    sealed = digest([{key: change[key] for key in ("address", "action", "beforeHash", "after")}])
-    summary = {"create": 1, "update": 0, "delete": 0, "unchanged": 0, "blocked": 0}
-    plan = {"formatVersion": 1, "lineage": None, "serial": 0, "fingerprint": sealed, "changes": [change]}
+    sealed = digest([{key: change[key] for key in ("address", "action", "movedFrom", "beforeHash", "after")}])
+    summary = {"create": 1, "update": 0, "delete": 0, "move": 0, "unchanged": 0, "blocked": 0}
+    plan = {
+        "formatVersion": 1,
+        "lineage": None,
+        "serial": 0,
+        "fingerprint": sealed,
+        "changes": [change],
+        "violations": [],
+    }
     return json.dumps({**plan, "summary": summary, **changed}).encode()
+
+
+def required(schema: object, **definitions: object) -> bytes:
+    """A policy with one rule."""
+    rule = {"id": "r", "message": "m", "require": {"properties": {"name": schema}}}
+    return json.dumps({"version": 1, "rules": [rule], "$defs": definitions}).encode()
 
 
 def letter(**changed: object) -> bytes:
@@ -295,6 +310,40 @@ ROWS: dict[str, Row] = {
         proxy_answer, b"HTTP/1.1 200 OK\r\n\r\n" + OK, "network the proxy sent more than its response"
     ),
     # -- plan files
+    "policy: a million open brackets": Row(policy_file, b"rules: " + b"[" * 1_000_000, "error[HL006]"),
+    "policy: billion laughs": Row(policy_file, b"$defs: {a: &a [x, x], b: &b [*a, *a], c: [*b, *b]}", "error[HL009]"),
+    "policy: two megabytes": Row(policy_file, b"# " + b"x" * (2 << 20) + b"\nversion: 1", "error[HL005]"),
+    "policy: a schema of the network": Row(policy_file, required({"$ref": "http://10.0.0.1/a"}), "error[HL082]"),
+    "policy: a schema of the disk": Row(policy_file, required({"$ref": "file:///etc/passwd"}), "error[HL082]"),
+    "policy: a schema in a circle": Row(
+        policy_file, required({"$ref": "#/$defs/a"}, a={"not": {"$ref": "#/$defs/a"}}), "error[HL082]"
+    ),
+    "policy: a schema that doubles": Row(
+        policy_file,
+        required(
+            {"$ref": "#/$defs/a0"},
+            a40={},
+            **{f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(40)},
+        ),
+        "error[HL084]",
+    ),
+    "policy: a pattern that looks back": Row(policy_file, required({"pattern": "(?<=a)b"}), "error[HL083]"),
+    "policy: a pattern of gigabytes": Row(policy_file, required({"pattern": "((a{999}){999}){999}"}), "error[HL083]"),
+    "policy: ten thousand rules": Row(
+        policy_file,
+        b'{"version": 1, "rules": ['
+        + b",".join(b'{"id": "r%d", "message": "m", "require": {}}' % n for n in range(10_000))
+        + b"]}",
+        "error[HL084]",
+    ),
+    "policy: a message for the terminal": Row(
+        policy_file, b'version: 1\nrules: [{id: "' + ESC.encode() + b'"}]', "error[HL003]"
+    ),
+    "policy: a time zone of the disk": Row(
+        policy_file,
+        b"version: 1\nfreeze: [{id: w, reason: r, from: '2026-01-01', to: '2026-01-02', timeZone: ../../etc/passwd}]",
+        "error[HL087]",
+    ),
     "plan: nothing": Row(plan_file, b"", "64 error: the plan p.json cannot be read: not JSON"),
     "plan: 50,000 brackets": Row(plan_file, b"[" * 50_000, "it is nested too deeply"),
     "plan: a key twice": Row(plan_file, b'{"serial": 1, "serial": 2}', 'the key "serial" occurs twice'),

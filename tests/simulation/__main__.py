@@ -1,26 +1,31 @@
-"""Runs seeds and reports violations: `make simulate SEEDS=N`. SEED=n replays one seed and prints its trace."""
+"""Runs seeds and reports violations: `make simulate SEEDS=N`. SEED=n replays one seed and prints its trace. With
+SHARED=1 the spool is in PostgreSQL; a seed then has the same scenario again, but not exactly the same run."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
+from postgres_server import shared_server
+from simulation.database.shared_seed import run_shared_seed
 from simulation.simulation import SeedResult, run_seed
 
 CHUNK_SEEDS = 20
 MAX_REPORTED = 20
 
 
-def run_many(seeds: Iterable[int], processes: int) -> Iterator[SeedResult]:
+def run_many(
+    seeds: Iterable[int], processes: int, run: Callable[[int], SeedResult] = run_seed
+) -> Iterator[SeedResult]:
     """Yield the result of each seed. With several processes, the results keep their order."""
     if processes == 1:
-        yield from map(run_seed, seeds)
+        yield from map(run, seeds)
         return
     with ProcessPoolExecutor(processes) as pool:
-        yield from pool.map(run_seed, seeds, chunksize=CHUNK_SEEDS)
+        yield from pool.map(run, seeds, chunksize=CHUNK_SEEDS)
 
 
 def main() -> int:
@@ -30,25 +35,29 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=None, help="the first seed; default: a new one each time")
     parser.add_argument("--seed", type=int, default=None, help="replay this seed and print its trace")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--shared", action="store_true", help="with the spool in PostgreSQL")
     options = parser.parse_args()
     if options.seed is not None:
-        return _replay(options.seed)
+        return _replay(options.seed, shared=options.shared)
     first = int(time.time()) if options.first is None else options.first
     print(f"seeds {first} to {first + options.seeds - 1}")
-    return _search(range(first, first + options.seeds), options.processes)
+    run = run_shared_seed if options.shared else run_seed
+    if options.shared:
+        shared_server()  # for all processes, which have a database each
+    return _search(range(first, first + options.seeds), options.processes, run)
 
 
-def _replay(seed: int) -> int:
-    result = run_seed(seed, keep_trace=True)
+def _replay(seed: int, *, shared: bool) -> int:
+    result = (run_shared_seed if shared else run_seed)(seed, keep_trace=True)
     print("\n".join(result.trace or ()))
     print(f"seed {seed}: {_summary(result)}; digest {result.digest}")
     return 1 if result.violation else 0
 
 
-def _search(seeds: range, processes: int) -> int:
+def _search(seeds: range, processes: int, run: Callable[[int], SeedResult]) -> int:
     started = time.monotonic()
     results: list[SeedResult] = []
-    for result in run_many(seeds, processes):
+    for result in run_many(seeds, processes, run):
         results.append(result)
         if result.violation is not None:
             print(f"seed {result.seed}: {result.violation}", flush=True)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from hookline.relay.spool.sqlite.database import DATABASE_FILE
 from simulation.checks.spool_view import SpoolView, open_view
+from simulation.storage import StorageFaults
 from simulation.world import World
 from simulation.write_ahead_log import LogState, WriteAheadLog
 
@@ -26,17 +26,8 @@ class Killed(BaseException):
     """Ends the process. It derives from BaseException, so that no handler of the relay takes it for an error."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskFaults:
-    """The faults of a time. Probabilities are for each commit; `seconds` are the limits of the time of each job."""
-
-    full: float = 0.0
-    failed_sync: float = 0.0
-    seconds: tuple[float, float] = (0.0001, 0.003)
-
-
 class SimulatedDisk:
-    """The disk with one spool in `directory`.
+    """The disk with one spool in `directory`. Implements SimulatedStorage.
 
     Attributes:
         spool: The directory of the spool.
@@ -49,7 +40,7 @@ class SimulatedDisk:
 
     def __init__(self, directory: Path, world: World, *, checkpoint_pages: int) -> None:
         self.spool = directory
-        self.faults = DiskFaults()
+        self.faults = StorageFaults()
         self.is_ill = False
         self.kill_at_commit: int | None = None
         self.killed_image: dict[str, bytes] | None = None
@@ -79,18 +70,18 @@ class SimulatedDisk:
 
     # -- faults
 
-    def fail(self, faults: DiskFaults) -> None:
+    def fail(self, faults: StorageFaults) -> None:
         """Activate these faults. The disk is ill until `trust`."""
         self.faults = faults
         self.is_ill = True
 
     def heal(self) -> None:
         """End the faults. The relay needs some seconds to write everything that it holds."""
-        self.faults = DiskFaults()
+        self.faults = StorageFaults()
 
     def trust(self) -> None:
         """From now on the checks expect everything in time, unless new faults are active."""
-        if self.faults == DiskFaults():
+        if self.faults == StorageFaults():
             self.is_ill = False
 
     @property
@@ -123,7 +114,7 @@ class SimulatedDisk:
 
     def _fail_commit(self, run: Callable[[], Any], connection: SimulatedConnection) -> None:
         """Raise the error of an active fault, if chance wants it."""
-        faults, chance = (DiskFaults(), self._never) if self._operator else (self.faults, self._world.chance)
+        faults, chance = (StorageFaults(), self._never) if self._operator else (self.faults, self._world.chance)
         if chance(faults.full):
             self._world.note("disk: full")
             connection.execute("ROLLBACK")

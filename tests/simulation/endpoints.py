@@ -14,7 +14,7 @@ from hookline.model import Webhook
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, Response
 from hookline.relay.http.request import Header
 from hookline.relay.http.response_head import parse_retry_after
-from hookline.relay.http.transport import BegunPost, OnResult
+from hookline.relay.http.transport import BegunPost, OnResult, Transport
 from simulation.events import SimulatedEvent, number_of
 from simulation.world import World
 
@@ -152,7 +152,7 @@ class Observer(Protocol):
         """The endpoint has taken the event. `response_lost`: the relay will not receive the 2xx response."""
 
 
-class SimulatedTransport:
+class SimulatedTransport(Transport):
     """Implements `Transport` for the lane of one process."""
 
     def __init__(

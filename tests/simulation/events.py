@@ -17,7 +17,8 @@ class SimulatedEvent:
 
     Attributes:
         number: Unique; names the request id.
-        address: The address of its webhook.
+        address: The first address of its webhook.
+        line_address: The address in its line, if its webhook has moved before the line is written.
         message: The number of its message.
         bad: Every endpoint refuses it with 400.
         poison: Until the faults end, every endpoint answers it as if it refused every request.
@@ -52,6 +53,7 @@ class SimulatedEvent:
     repeatable: int = 1
     in_hand: bool = False
     dead_at: float | None = None
+    line_address: Address | None = None
 
     @property
     def good(self) -> bool:
@@ -77,10 +79,11 @@ class SimulatedEvent:
         """The event as one line of a log, with its terminator."""
         if not self.readable:
             return b'{"requestId": "request-%d", broken\n' % self.number
+        address = self.line_address or self.address
         payload = {
             "requestId": self.request_id,
-            "imsOrg": self.address.organization,
-            "sandbox": {"id": None, "name": self.address.sandbox},
+            "imsOrg": address.organization,
+            "sandbox": {"id": None, "name": address.sandbox},
             "channel": "email",
             "eventType": "message.feedback",
             "messageExecution": {

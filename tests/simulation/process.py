@@ -23,16 +23,21 @@ from hookline.relay.http.tls import Certificates
 from hookline.relay.http.transport import Transport
 from hookline.relay.relay import Ending, RelaySettings
 from hookline.relay.secrets import SecretResolver
+from hookline.relay.slots.ownership import Ownership
+from hookline.relay.sources.files.leased_source import LeasedSource
 from hookline.relay.sources.open import open_sources
 from hookline.relay.sources.source import LineSource, Position
 from hookline.relay.sources.timing import Timing
 from hookline.relay.sources.watching.inotify import Inotify
 from hookline.relay.spool.crash_guard import CrashGuard
+from hookline.relay.spool.factory import SpoolStore
+from hookline.relay.spool.opened_spool import OpenedSpool, join_shared, opened_spool
 from hookline.relay.spool.spool import Spool
 from hookline.relay.spool.spool_thread import SpoolThread
-from hookline.relay.spool.sqlite.embedded import EmbeddedStore
 from hookline.state.store import StateStore
-from hookline.wiring import Machine, RelayOptions, build_relay
+from hookline.wiring.run_options import Machine, RelayOptions
+from hookline.wiring.run_relay import build_relay
+from simulation.database.simulated_store import SimulatedStore
 from simulation.event_loop import SimulatedLoop
 from simulation.world import World
 from source_reader import no_watcher
@@ -48,11 +53,13 @@ MakeTransport = Callable[[Webhook, "RelayProcess"], Transport]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessSettings:
-    """The command line of the relay: its sources, whether it follows them, and its settings."""
+    """The command line of the relay: its sources, whether it follows them, its settings, and its name on a shared
+    spool."""
 
     sources: list[str]
     follow: bool
     settings: RelaySettings
+    name: str = ""
 
 
 class OneClose:
@@ -91,7 +98,7 @@ class RelayProcess:
         world: World,
         loop: SimulatedLoop,
         *,
-        store: EmbeddedStore,
+        store: SpoolStore,
         state: StateStore,
         command: ProcessSettings,
         make_transport: MakeTransport,
@@ -123,6 +130,7 @@ class RelayProcess:
         self._has_inotify = seed % 2 == 0
         self._source: LineSource | None = None
         self._spool: Spool | None = None
+        self._ownership: Ownership | None = None
         self._log = Log(self._note, level="info", format="text", clock=world.wall)
         self.main = loop.create_task(self._run())
 
@@ -155,7 +163,9 @@ class RelayProcess:
             self._source.close()
         if self._spool is not None:
             # Not close(): it would write, and a killed process writes nothing. The lock is not part of the port.
-            self._spool._lock.release()  # type: ignore[attr-defined]
+            # A shared spool has none; the database closes its connections.
+            if not self._store.shared:
+                self._spool._lock.release()  # type: ignore[attr-defined]
             self._spool = None
 
     async def _run(self) -> None:
@@ -165,7 +175,8 @@ class RelayProcess:
             self.error = error
 
     async def _run_relay(self) -> Ending:
-        spool = self._spool = self._store.open(since="the start of the simulation")
+        opened = await self._open_spool()
+        spool = self._spool = opened.spool
         thread = SpoolThread(spool, self._log)
         try:
             relay, status_collector = build_relay(
@@ -189,13 +200,16 @@ class RelayProcess:
                     open_source=self._open_source,
                     make_endpoint=self._make_endpoint,
                 ),
+                opened=opened,
             )
             # The checks read the lanes of the dispatcher. The relay has no public way to it.
             self.dispatcher = relay._parts.dispatcher
             self.crash_guard = relay._parts.crash_guard
+            self._ownership = relay._ownership
             relay.handle_signals()
             try:
-                return await relay.run()
+                async with relay.lease_kept():
+                    return await relay.run()
             finally:
                 status_collector.close()
         finally:
@@ -205,8 +219,41 @@ class RelayProcess:
                 self._spool = None
                 spool.close()
 
+    async def _open_spool(self) -> OpenedSpool:
+        """As `run_relay` does."""
+        if not self._store.shared:
+            return opened_spool(self._store.open(since="the start of the simulation"))
+        return await join_shared(self._store, self._log, kind="relay", name=self._command.name)
+
     def _open_source(self, positions: Iterable[Position]) -> LineSource:
-        timing = Timing(
+        timing = self._timing()
+        if self._command.name:
+            self._source = OneClose(
+                LeasedSource(
+                    self._take_reader,
+                    lambda: self._open_files(self._stored_positions(), timing),
+                    self._log,
+                    name=self._command.name,
+                    timing=timing,
+                )
+            )
+        else:
+            self._source = OneClose(self._open_files(positions, timing))
+        return self._source
+
+    def _take_reader(self) -> int | None:
+        """Called in the reader's simulated thread, which is the real one of the whole simulation."""
+        return None if self._ownership is None else self._ownership.take_reader(self._command.name)
+
+    def _stored_positions(self) -> list[Position]:
+        """A relay repeats this call until the spool answers. A simulated thread cannot wait for that."""
+        assert isinstance(self._store, SimulatedStore)
+        assert self._spool is not None
+        with self._store.simulated.by_operator():
+            return list(self._spool.positions())
+
+    def _timing(self) -> Timing:
+        return Timing(
             monotonic=self._world.even,
             wall=self._world.wall,
             sleep=self._world.sleep,
@@ -215,17 +262,15 @@ class RelayProcess:
             open_watcher=Inotify.open if self._has_inotify else no_watcher,
             wait_seconds=READ_SECONDS,
         )
-        self._source = OneClose(
-            open_sources(
-                self._command.sources,
-                positions,
-                follow=self._command.follow,
-                from_start=False,
-                logger=self._log,
-                timing=timing,
-            )
+
+    def _open_files(self, positions: Iterable[Position], timing: Timing) -> LineSource:
+        return open_sources(
+            self._command.sources,
+            positions,
+            follow=self._command.follow,
+            logger=self._log,
+            timing=timing,
         )
-        return self._source
 
     def _make_endpoint(self, webhook: Webhook) -> Endpoint:
         def make_transport(target: Target, certificates: Certificates, limit: int) -> Transport:

@@ -18,6 +18,8 @@ from simulation.scenario import Input
 # time that its largest backlog needs at its lowest rate.
 DRAIN_SECONDS: Final = 900.0
 MAX_FAILED_STARTS: Final = 50
+# The --name of the relay on a shared spool.
+READER: Final = "log"
 YEAR_SECONDS: Final = 365 * 24 * 3600.0
 
 
@@ -37,7 +39,7 @@ class RelayLife:
         self.ages_are_exact = True
         self._parts = parts
         self._world = parts.world
-        self._disk = parts.disk
+        self._storage = parts.storage
         self._failures = 0
         self._crash_after: list[float] = []
 
@@ -48,6 +50,7 @@ class RelayLife:
         if self.process is not None:
             return
         loop = SimulatedLoop(self._world, shuffle=self._parts.scenario.shuffle, job_seconds=self._job_seconds)
+        shared = self._parts.store.shared
         command = ProcessSettings(
             sources=self._parts.writer.open_sources(),
             follow=self._parts.scenario.input is Input.LOG,
@@ -58,6 +61,7 @@ class RelayLife:
                 grace_seconds=5.0,
                 retain_seconds=YEAR_SECONDS,
             ),
+            name=READER if shared and self._parts.scenario.input is not Input.PIPE else "",
         )
         self._world.note("the relay starts")
         if self._world.clock_was_set:
@@ -82,7 +86,7 @@ class RelayLife:
     def _crash_again(self, process: RelayProcess) -> None:
         if self.process is process:
             self._world.note("kill -9 soon after the start")
-            self.crash(self._disk.image(), how="killed")
+            self.crash(self._storage.image(), how="killed")
 
     def plan_restart(self) -> None:
         """Start the relay again soon."""
@@ -100,7 +104,7 @@ class RelayLife:
             self.process.reload()
 
     def _job_seconds(self) -> float:
-        return self._world.random.uniform(*self._disk.faults.seconds)
+        return self._world.random.uniform(*self._storage.faults.seconds)
 
     def _make_transport(self, webhook: Webhook, process: RelayProcess) -> SimulatedTransport:
         parts = self._parts
@@ -132,12 +136,12 @@ class RelayLife:
         if self.process is not None:
             self.process.kill()
             self.process = None
-        self._disk.restore(self._disk.image() if image is None else image)
+        self._storage.restore(self._storage.image() if image is None else image)
         self._parts.invariants.check_image(how)
 
     def _check_failure(self, failure: BaseException) -> None:
         self._failures += 1
-        if not self._disk.is_ill and not isinstance(failure, HooklineError):
+        if not self._storage.is_ill and not isinstance(failure, HooklineError):
             self._world.violate("no internal error", f"{failure!r}")
         if self._failures > MAX_FAILED_STARTS:
             self._world.violate("progress", f"the relay cannot start: {failure}")
@@ -147,4 +151,4 @@ class RelayLife:
         if self.process is not None:
             self.process.kill()
         self._parts.writer.close()
-        self._disk.restore({})
+        self._storage.restore({})

@@ -14,6 +14,9 @@ from simulation.state import Document
 
 # A webhook has at most this many URLs, one after the other.
 URL_VERSIONS: Final = 4
+# A webhook that moves has one of this many addresses.
+ADDRESSES: Final = 3
+_MOVED: Final = "-moved-"
 CRASH_LOOP_KILLS: Final = 3
 
 
@@ -102,6 +105,16 @@ class Scenario:
     checkpoint_pages: int
     happenings: HappeningCounts
     slow_disk_seconds: tuple[float, float] | None = None
+
+
+def new_address(first: Address, number: int) -> Address:
+    """An address to which a webhook can move. 0: the first one."""
+    return Address(first.organization, f"{first.sandbox}{_MOVED * bool(number)}{number or ''}")
+
+
+def first_address(address: Address) -> Address:
+    """The first address of the webhook with this one."""
+    return Address(address.organization, address.sandbox.partition(_MOVED)[0])
 
 
 def url(address: Address, version: int) -> str:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Final
 
 from hookline.model import Ordering
@@ -22,16 +23,16 @@ from hookline.relay.relay import Ending
 from hookline.relay.spool.spool import State
 from simulation.checks.final_check import FinalCheck
 from simulation.choices import choose
-from simulation.disk import DiskFaults
 from simulation.events import SimulatedEvent
 from simulation.happenings.applies import Applies
 from simulation.happenings.faults import Faults
 from simulation.happenings.operators import Operators
 from simulation.memory_limits import memory_limits
-from simulation.parts import SimulationParts, build_parts
+from simulation.parts import MakeSpool, SimulationParts, build_parts, embedded_spool
 from simulation.process import RelayProcess
 from simulation.relay_life import DRAIN_SECONDS, RelayLife
-from simulation.scenario import Input
+from simulation.scenario import Input, Scenario
+from simulation.storage import StorageFaults
 from simulation.world import MAX_STEPS, Violation, World
 
 # Time passes during a callback, as in a real process. Without it, a wait that is shorter than the precision of the
@@ -43,6 +44,8 @@ HAPPENING_FIRST_SHARE: Final = 0.3
 SETTLE_SECONDS: Final = 10.0
 # A relay that follows a log needs this time after its start to notice that the log has more lines.
 NOTICE_SECONDS: Final = 5.0
+# On a shared spool it reads once the lease of the process before it is over.
+TAKEOVER_SECONDS: Final = 12.0
 MEMORY_DIRECTORY: Final = Path("/dev/shm")
 
 
@@ -73,13 +76,19 @@ class SeedResult:
     trace: list[str] | None
 
 
-def run_seed(seed: int, *, keep_trace: bool = False) -> SeedResult:
+def run_seed(
+    seed: int,
+    *,
+    keep_trace: bool = False,
+    make_spool: MakeSpool = embedded_spool,
+    make_scenario: Callable[[Random], Scenario] = choose,
+) -> SeedResult:
     """Run one seed from start to end."""
     started = time.process_time()
     world = World(seed, keep_trace=keep_trace)
     base = MEMORY_DIRECTORY if MEMORY_DIRECTORY.is_dir() else None
     with memory_limits(seed), tempfile.TemporaryDirectory(prefix="hookline-simulation-", dir=base) as directory:
-        parts = build_parts(world, choose(world.random), Path(directory))
+        parts = build_parts(world, make_scenario(world.random), Path(directory), make_spool)
         simulation = Simulation(parts)
         try:
             simulation.run()
@@ -110,6 +119,7 @@ class Simulation:
         self._applies = Applies(parts)
         self._is_draining = False
         self._drain_until = float("inf")
+        self._notice_seconds = NOTICE_SECONDS + (TAKEOVER_SECONDS if parts.store.shared else 0.0)
         self._is_finished = False
 
     @property
@@ -151,7 +161,7 @@ class Simulation:
             for _ in range(count):
                 world.after(world.random.uniform(0.0, scenario.active_seconds), happening)
         if scenario.slow_disk_seconds is not None:
-            self._parts.disk.fail(DiskFaults(seconds=scenario.slow_disk_seconds))
+            self._parts.storage.fail(StorageFaults(seconds=scenario.slow_disk_seconds))
         world.after(1.0, self._check_each_second)
         world.after(scenario.active_seconds, self._end_faults)
 
@@ -185,7 +195,7 @@ class Simulation:
 
     def _after_callback(self, process: RelayProcess) -> None:
         """Notice that the callback has ended the process."""
-        image = self._parts.disk.killed_image
+        image = self._parts.storage.killed_image
         if image is not None:
             self._world.note("kill -9 at a commit")
             self._relay.crash(image, how="killed")
@@ -211,7 +221,7 @@ class Simulation:
 
     def _normalize(self) -> None:
         """Enable, create and resume every webhook, and make its deliveries due."""
-        for address in sorted(self._parts.scenario.documents):
+        for address in map(self._parts.state.present, sorted(self._parts.scenario.documents)):
             self._applies.enable(address)
             self._applies.create_again(address)
             self._operators.resume(address)
@@ -226,7 +236,7 @@ class Simulation:
         elif (
             self._is_drained()
             and self._parts.scenario.input is Input.LOG
-            and world.now > process.started_at + NOTICE_SECONDS
+            and world.now > process.started_at + self._notice_seconds
         ):
             self._relay.stop()
         if world.now > self._drain_until - DRAIN_SECONDS / 2:
@@ -243,12 +253,12 @@ class Simulation:
 
         An endpoint that refuses twenty events in a row keeps its backlog: these events wait for their `maxAge`.
         """
-        with self._parts.disk.view() as view:
+        with self._parts.storage.view() as view:
             states = {} if view is None else view.states()
         pending = [self._parts.events[number] for number, state in states.items() if state == State.PENDING]
         first: dict[tuple[object, ...], SimulatedEvent] = {}
         for event in sorted(pending, key=lambda one: one.number):
-            webhook = self._parts.state.webhooks.get(event.address)
+            webhook = self._parts.state.webhooks.get(self._parts.state.present(event.address))
             ordered = webhook is not None and webhook.delivery.ordering is Ordering.MESSAGE
             first.setdefault((event.address, event.message) if ordered else (event.number,), event)
         if pending and all(event.bad for event in first.values()):
@@ -256,7 +266,7 @@ class Simulation:
             for event in pending:
                 event.bad = False
             for address in sorted({event.address for event in pending}):
-                self._operators.retry_now(address)
+                self._operators.retry_now(self._parts.state.present(address))
 
     def _is_complete(self, ending: Ending | None) -> bool:
         """Whether the relay has ended as it does after the last event: on a signal if it follows a log."""
@@ -267,11 +277,11 @@ class Simulation:
         return self._parts.writer.all_written and not self._pending()
 
     def _pending(self) -> int:
-        with self._parts.disk.view() as view:
+        with self._parts.storage.view() as view:
             return 0 if view is None else view.pending()
 
     def _finish(self) -> None:
         self._is_finished = True
-        with self._parts.disk.view() as view:
+        with self._parts.storage.view() as view:
             assert view is not None
             FinalCheck(self._parts, view, ages_are_exact=self._relay.ages_are_exact).run()

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from hookline.errors import StateUnusable
 from hookline.model import Address, Declared, Webhook
-from hookline.state.store import NONE_DECLARED, DocumentWrites, HistoryEntry, HistoryRecord, Snapshot, Stored
+from hookline.state.store import (
+    NONE_DECLARED,
+    Confirm,
+    DocumentWrites,
+    HistoryEntry,
+    HistoryRecord,
+    Move,
+    Snapshot,
+    Stored,
+)
 
 Document = Mapping[str, Any]
 
@@ -18,12 +29,15 @@ class SimulatedState:
     Attributes:
         unreadable: Every read fails.
         known_webhooks: The latest configuration of every webhook that was ever applied.
+        moved_addresses: The first addresses of the webhooks that have moved.
         deleted_addresses: The webhooks that an apply has deleted, even if a later one created them again.
         shortest_max_age_seconds: The shortest maxAge that each webhook ever had.
     """
 
     def __init__(self, documents: Mapping[Address, Document]) -> None:
         self.unreadable = False
+        self.moved_addresses: set[Address] = set()
+        self._present: dict[Address, Address] = {}
         self.known_webhooks: dict[Address, Webhook] = {}
         self.deleted_addresses: set[Address] = set()
         self.shortest_max_age_seconds: dict[Address, float] = {}
@@ -50,6 +64,21 @@ class SimulatedState:
             self.deleted_addresses.add(address)
         self._remember()
 
+    def move(self, first: Address, new: Address) -> None:
+        """Apply a move of the webhook with this first address."""
+        old = self.present(first)
+        moved = {**self._snapshot.webhooks[old].document, "sandbox": new.sandbox}
+        after = self._snapshot.after("L", {old: None, new: moved})
+        self._snapshot = replace(after, moves=(*after.moves, Move(old, new, after.serial)))
+        self._present[first] = new
+        self.moved_addresses.add(first)
+        self._changed_at[old] = self._changed_at[new] = after.serial
+        self._remember()
+
+    def present(self, first: Address) -> Address:
+        """The address that the webhook with this first address has now."""
+        return self._present.get(first, first)
+
     def is_unread(self, address: Address) -> bool:
         """Whether the relay has not read the latest change of this webhook."""
         return self._changed_at.get(address, 0) > self._serial_read
@@ -75,7 +104,12 @@ class SimulatedState:
     def history(self) -> tuple[HistoryRecord, ...]:
         raise AssertionError("a relay does not read the history")
 
-    def commit(self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> Snapshot:
+    def now(self) -> datetime:
+        raise AssertionError("a relay does not apply")
+
+    def commit(
+        self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry, confirm: Confirm | None = None
+    ) -> Snapshot:
         raise AssertionError("a relay does not apply")
 
     def _require_readable(self) -> None:

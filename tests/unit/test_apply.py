@@ -43,7 +43,7 @@ from hookline.plan.planner import make_plan
 from hookline.plan.render_text import render_text
 from hookline.provenance import Provenance
 from hookline.schemas import load_schema
-from hookline.state.store import EMPTY, NONE_DECLARED, HistoryEntry, HistoryRecord, Snapshot
+from hookline.state.store import EMPTY, NONE_DECLARED, Confirm, HistoryEntry, HistoryRecord, Snapshot
 from hookline.units import Rate
 
 NOW = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
@@ -68,8 +68,15 @@ class MemoryStore:
     def version(self) -> tuple[str | None, int]:
         return self.snapshot.lineage, self.snapshot.serial
 
+    def now(self) -> datetime:
+        return NOW
+
     def commit(
-        self, base: Snapshot, written: Mapping[Address, Mapping[str, Any] | None], entry: HistoryEntry
+        self,
+        base: Snapshot,
+        written: Mapping[Address, Mapping[str, Any] | None],
+        entry: HistoryEntry,
+        confirm: Confirm | None = None,
     ) -> Snapshot:
         self.commits += 1
         overtake, self.overtake = self.overtake, None
@@ -77,7 +84,9 @@ class MemoryStore:
             overtake()
         if (base.lineage, base.serial) != self.version():
             raise Stale("moved")
-        self.snapshot = base.after("L", written)
+        if confirm is not None:
+            confirm(self.now())
+        self.snapshot = base.after("L", written, entry)
         self.entries.append(entry)
         return self.snapshot
 

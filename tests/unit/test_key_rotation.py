@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.key_rotation import KeyPeriod, active_keys, find_gap, next_change, unretired_keys
+from hookline.key_rotation import KeyPeriod, active_keys, end_of_keys, find_gap, next_change, unretired_keys
 from hookline.units import parse_moment, utc_text
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -19,6 +19,25 @@ periods = st.lists(st.builds(KeyPeriod, days, days), min_size=1, max_size=4)
 
 def day(number: float) -> datetime:
     return START + timedelta(days=number)
+
+
+@given(periods)
+def test_keys_are_active_until_their_end(keys: list[KeyPeriod]) -> None:
+    """At the end none is active, and at each change before it one is."""
+    now = START.timestamp()
+    end = end_of_keys(keys, now)
+    assert end == inf or [] == active_keys(keys, end)
+    while now < end:
+        assert [] != active_keys(keys, now)
+        now = next_change(keys, now)
+
+
+def test_a_successor_moves_the_end() -> None:
+    """A gap ends the keys, and a key without an end has none."""
+    old, new = KeyPeriod(retire=day(2)), KeyPeriod(activate=day(1), retire=day(5))
+    now = START.timestamp()
+    ends = [end_of_keys(keys, now) for keys in ([old], [old, new], [new], [KeyPeriod()])]
+    assert [day(2).timestamp(), day(5).timestamp(), now, inf] == ends
 
 
 def test_first_active_key_signs() -> None:

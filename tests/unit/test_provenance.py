@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from hookline.provenance import is_ancestor, provenance_of, uncommitted_files
+from hookline.provenance import is_ancestor, is_uncommitted, provenance_of, uncommitted_files
+
+_CI = (
+    *("GIT_", "GITHUB_", "GITLAB_", "CI_", "BUILD", "SYSTEM_", "TF_", "BITBUCKET_", "CIRCLE", "JENKINS_", "CHANGE_"),
+    *("BRANCH_", "TAG_"),
+)
 
 
 @pytest.fixture(autouse=True)
 def _no_other_repository(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith(("GIT_", "GITHUB_", "GITLAB_"))]:
+    for name in [name for name in os.environ if name.startswith(_CI)]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("USER", "ada")
 
@@ -43,6 +48,70 @@ def test_detached_head(repository: Path) -> None:
     git(repository, "checkout", "-q", "--detach")
     found = provenance_of(repository / "webhooks")
     assert (git(repository, "rev-parse", "HEAD"), None) == (found.commit, found.branch)
+
+
+@pytest.mark.parametrize(
+    ("variables", "commit_variable"),
+    [
+        ({"GITHUB_ACTIONS": "true", "GITHUB_REF": "refs/heads/team/a"}, "GITHUB_SHA"),
+        ({"GITHUB_ACTIONS": "true", "GITHUB_REF": "refs/pull/7/merge", "GITHUB_HEAD_REF": "team/a"}, "GITHUB_SHA"),
+        ({"GITLAB_CI": "true", "CI_COMMIT_BRANCH": "team/a"}, "CI_COMMIT_SHA"),
+        ({"GITLAB_CI": "true", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "team/a"}, "CI_COMMIT_SHA"),
+        ({"TF_BUILD": "True", "BUILD_SOURCEBRANCH": "refs/heads/team/a"}, "BUILD_SOURCEVERSION"),
+        (
+            {
+                "TF_BUILD": "True",
+                "BUILD_SOURCEBRANCH": "refs/pull/7/merge",
+                "SYSTEM_PULLREQUEST_SOURCEBRANCH": "refs/heads/team/a",
+            },
+            "BUILD_SOURCEVERSION",
+        ),
+        ({"BITBUCKET_BUILD_NUMBER": "7", "BITBUCKET_BRANCH": "team/a"}, "BITBUCKET_COMMIT"),
+        ({"BUILDKITE": "true", "BUILDKITE_BRANCH": "team/a"}, "BUILDKITE_COMMIT"),
+        ({"CIRCLECI": "true", "CIRCLE_BRANCH": "team/a"}, "CIRCLE_SHA1"),
+        ({"JENKINS_URL": "https://ci.acme.example/", "GIT_BRANCH": "origin/team/a"}, "GIT_COMMIT"),
+        ({"JENKINS_URL": "https://ci.acme.example/", "GIT_BRANCH": "team/a", "BRANCH_NAME": "team/a"}, "GIT_COMMIT"),
+        (
+            {"JENKINS_URL": "https://ci.acme.example/", "BRANCH_NAME": "PR-7", "CHANGE_BRANCH": "team/a"},
+            "GIT_COMMIT",
+        ),
+    ],
+)
+def test_ci_names_the_branch_of_a_detached_head(
+    variables: dict[str, str], commit_variable: str, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a commit that CI checked out without a branch, its variables name the branch: for their own commit only."""
+    git(repository, "checkout", "-q", "--detach")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert "team/a" == provenance_of(repository).branch
+    monkeypatch.setenv(commit_variable, git(repository, "rev-parse", "HEAD"))
+    assert "team/a" == provenance_of(repository).branch
+    monkeypatch.setenv(commit_variable, "1" * 40)
+    assert provenance_of(repository).branch is None
+    git(repository, "checkout", "-q", "main")
+    assert "main" == provenance_of(repository).branch
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"GITHUB_ACTIONS": "true", "GITHUB_REF": "refs/tags/v1"},
+        {"GITLAB_CI": "true", "CI_COMMIT_TAG": "v1"},
+        {"TF_BUILD": "True", "BUILD_SOURCEBRANCH": "refs/tags/v1"},
+        {"BITBUCKET_BUILD_NUMBER": "7", "BITBUCKET_TAG": "v1"},
+        {"BUILDKITE": "true", "BUILDKITE_BRANCH": "v1", "BUILDKITE_TAG": "v1"},
+        {"CIRCLECI": "true", "CIRCLE_TAG": "v1"},
+        {"JENKINS_URL": "https://ci.acme.example/", "BRANCH_NAME": "v1", "TAG_NAME": "v1"},
+        {"CI_COMMIT_BRANCH": "team/a", "BRANCH_NAME": "team/a"},
+    ],
+)
+def test_a_tag_is_no_branch(variables: dict[str, str], repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job for a tag has no branch, and variables outside of a CI job name none."""
+    git(repository, "checkout", "-q", "--detach")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert provenance_of(repository).branch is None
 
 
 def test_vanished_directory(repository: Path) -> None:
@@ -209,3 +278,18 @@ def test_nothing_is_fetched(repository: Path, tmp_path_factory: pytest.TempPathF
     assert is_ancestor(clone / "here", "1" * 40) is None
     uncommitted_files(clone / "here")
     assert not (clone / "sprung").exists()
+
+
+def test_file_that_differs_from_its_commit(repository: Path) -> None:
+    """A file is uncommitted if git does not have it or its content differs; without a repository that is unknown."""
+    file = repository / "policy.yaml"
+    file.write_text("version: 1\n")
+    assert is_uncommitted(file)
+    git(repository, "add", "policy.yaml")
+    git(repository, "commit", "-q", "-m", "policy")
+    assert is_uncommitted(file) is False
+    file.write_bytes(b"version: 1\r\n")
+    assert is_uncommitted(file) is False
+    file.write_text("version: 2\n")
+    assert is_uncommitted(file)
+    assert is_uncommitted(Path("/") / "policy.yaml") is None

@@ -58,6 +58,24 @@ def test_an_editor_can_explain_every_field() -> None:
     assert wrong == []
 
 
+def test_an_editor_can_explain_every_field_of_a_policy() -> None:
+    """Every field of a policy file has a title, a description and an example that is allowed there."""
+    whole = load_schema("policy.v1")
+    parts = [whole, *whole["$defs"].values()]
+    named = [(path, field) for part in parts for path, field in _properties(part) if not path.endswith("/items")]
+    fields = [
+        (path, whole["$defs"].get(str(field.get("$ref")).rpartition("/")[2], {}) | field) for path, field in named
+    ]
+    assert len(fields) > 30
+    assert [] == [path for path, field in fields if not (field.get("title") and field.get("description"))]
+    assert [] == [
+        path
+        for path, field in fields
+        for example in field.get("examples") or [object()]
+        if not Draft202012Validator({**field, "$defs": whole["$defs"]}).is_valid(example)
+    ]
+
+
 def test_examples_pass_all_checks() -> None:
     """The schema's example of a whole webhook is valid."""
     for example in load_schema("webhook.v1")["examples"]:

@@ -23,12 +23,16 @@ from hookline.storage_location import without_passwords
 # Name → module and summary. The module defines the click command as `<name>_command`. It is imported only when the
 # command is used, so `--help` takes less than 150 ms.
 COMMANDS = {
+    "demo": ("hookline.cli.commands.demo", "Run hookline once, from webhook files to delivered feedback."),
     "init": ("hookline.cli.commands.init", "Create a repository of webhook files, with its CI."),
     "validate": ("hookline.cli.commands.validate", "Validate webhook files; needs no state."),
+    "move": ("hookline.cli.commands.move", "Give a webhook another address in its file."),
+    "fmt": ("hookline.cli.commands.fmt", "Format webhook files and defaults files."),
     "explain": ("hookline.cli.commands.explain", "Explain an error code that validate or plan printed."),
     "plan": ("hookline.cli.commands.plan", "Show the changes that apply would make."),
     "apply": ("hookline.cli.commands.apply", "Apply the changes in the webhook files to the stored state."),
     "rollback": ("hookline.cli.commands.rollback", "Return the stored state to an earlier serial."),
+    "policy": ("hookline.cli.commands.policy", "Show, try and set the policy that plan and apply obey."),
     "list": ("hookline.cli.commands.list", "List the applied webhooks."),
     "show": ("hookline.cli.commands.show", "Show one applied webhook, or a saved plan."),
     "history": ("hookline.cli.commands.history", "Show every apply."),
@@ -38,20 +42,24 @@ COMMANDS = {
     "relay": ("hookline.cli.commands.relay", "Read events and deliver their feedback."),
     "deliver": ("hookline.cli.commands.relay", "Deliver from a spool that several processes share; read nothing."),
     "formats": ("hookline.cli.commands.formats", "List the formats of event logs, or try them on a file."),
+    "sample": ("hookline.cli.commands.sample", "Print realistic events for an applied webhook."),
     "status": ("hookline.cli.commands.status", "Show the spool and the relay that uses it."),
+    "serve": ("hookline.cli.commands.serve", "Serve a read-only page of webhooks, lanes and dead letters."),
     "trace": ("hookline.cli.commands.trace", "Show the events of one API request and their results."),
     "pause": ("hookline.cli.commands.endpoint_control", "Pause the deliveries to a webhook."),
     "resume": ("hookline.cli.commands.endpoint_control", "Resume a paused webhook."),
     "retry-now": ("hookline.cli.commands.endpoint_control", "Try a webhook's endpoint at once."),
     "dead": ("hookline.cli.commands.dead", "List, show, replay, discard, export and import dead letters."),
+    "forget": ("hookline.cli.commands.forget", "Remove the data of one recipient from the spool."),
     "spool": ("hookline.cli.commands.spool", "Create, move, copy, migrate or recover a spool."),
     "check": ("hookline.cli.commands.check", "Check whether deliveries to endpoints can succeed."),
     "jwks": ("hookline.cli.commands.jwks", "Print a webhook's public keys as a JWK Set."),
     "schema": ("hookline.cli.commands.schema", "Print a JSON Schema."),
     "limits": ("hookline.cli.commands.limits", "Print every limit of size, count and time."),
     "receive": ("hookline.cli.commands.receive", "Run a local HTTPS receiver for development."),
+    "verify": ("hookline.cli.commands.verify", "Check one request that receive has recorded."),
     "unit": ("hookline.cli.commands.operations", "Print the systemd unit of the relay."),
-    "alerts": ("hookline.cli.commands.operations", "Print alert rules for Prometheus."),
+    "alerts": ("hookline.cli.commands.operations", "Print alert rules for Prometheus, or a dashboard for Grafana."),
     "completion": ("hookline.cli.commands.completion", "Print a completion script for a shell."),
 }
 
@@ -60,6 +68,7 @@ COMMANDS = {
 _INNER = {
     "dead": ("list", "show", "replay", "discard", "export", "import"),
     "formats": ("test",),
+    "policy": ("show", "test", "set", "clear"),
     "spool": ("init", "move", "migrate", "copy", "recover"),
 }
 _PATHS = (*COMMANDS, *(f"{group} {name}" for group, names in _INNER.items() for name in names))

@@ -59,7 +59,7 @@ def _duration_seconds(text: str) -> float:
         raise ValueError(f"duration too long: {text!r}") from None
 
 
-def _unix_time(text: str, *, clock: Callable[[], float] = time.time) -> float:
+def parse_time_or_age(text: str, *, clock: Callable[[], float] = time.time) -> float:
     """A time, or an age before now, as Unix seconds. A time without a zone is in UTC."""
     try:
         return clock() - parse_duration(text).total_seconds()
@@ -91,7 +91,7 @@ def _rate_per_second(text: str) -> float:
 
 DURATION = ParsedParameter("duration", _duration_seconds)
 # An option that takes it begins or ends a period: --since 2h, --until 2026-11-01.
-TIME = ParsedParameter("time|age", _unix_time)
+TIME = ParsedParameter("time|age", parse_time_or_age)
 RATE = ParsedParameter("rate", _rate_per_second)
 # HOST:PORT, with an IPv6 address in brackets. Port 0 means any free port.
 LISTEN = ParsedParameter("host:port", parse_listen)

@@ -19,6 +19,9 @@ _HASHES = r"(?P<hashes>(?:\s+--hash[= ]sha256:[0-9a-f]{64})*)"
 _PINNED = re.compile(rf"{_NAME}\s*==\s*(?P<version>[0-9A-Za-z.!+_-]+){_HASHES}")
 _URL = re.compile(rf"(?:{_NAME}\s*@\s*)?(?P<url>(?:git\+)?(?:https|ssh|file)://[^\s'\"\\$`<>{{}}]+){_HASHES}")
 _COMMIT = re.compile(r"@[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_GITHUB = re.compile(
+    r"git\+https://github\.com/(?P<repository>[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+?)(?:\.git)?/?@(?P<commit>[0-9a-f]{40})"
+)
 _FRAGMENT = re.compile(r"sha256=([0-9a-f]{64})")
 _DISTRIBUTION = "hookline"
 _GIT_SECONDS = 10
@@ -47,6 +50,11 @@ class Package:
         """The text of a requirements file of pip. With hashes, pip refuses every other file."""
         hashes = "".join(f" \\\n    --hash=sha256:{one}" for one in self.hashes)
         return ("--require-hashes\n" if self.hashes else "") + f"{self.requirement}{hashes}\n"
+
+    def github_commit(self) -> tuple[str, str] | None:
+        """The repository on GitHub (``owner/name``) and the commit that the package is built from; else None."""
+        found = _GITHUB.search(self.requirement) if self.from_source else None
+        return None if found is None else (found["repository"], found["commit"])
 
     def argument(self) -> str | None:
         """The package as one argument of `pip install`; None if an argument cannot carry its hashes."""

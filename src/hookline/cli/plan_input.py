@@ -74,7 +74,7 @@ def refuse_documents(plan: Plan, file: str) -> None:
     diagnostics = [
         _diagnostic(finding, file, change) for change in written for finding in check_document(change.after)
     ]
-    conflicts = check_across_documents(map(_validated, written))
+    conflicts = check_across_documents(tuple(map(_validated, written)))
     diagnostics += [_diagnostic(finding, file, written[index]) for index, finding in conflicts]
     if diagnostics:
         raise InvalidConfiguration(sorted_diagnostics(diagnostics))

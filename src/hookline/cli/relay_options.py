@@ -30,7 +30,7 @@ from hookline.observe.log import Level, Log
 from hookline.relay.relay import RelaySettings
 from hookline.relay.routing import Defaults
 from hookline.settings import SECRET_PREFIX
-from hookline.wiring import RelayOptions
+from hookline.wiring.run_options import RelayOptions
 
 
 class MakeLog(Protocol):
@@ -57,6 +57,13 @@ def _secret_reference(text: str) -> SecretRef:
     if kind == "file" and name:
         return FileRef(name)
     raise ValueError(f"not a reference of a secret (write env:{SECRET_PREFIX}NAME, or file:PATH below --secrets-dir)")
+
+
+def _file_reference(text: str) -> FileRef:
+    kind, _, name = text.partition(":")
+    if kind == "file" and name:
+        return FileRef(name)
+    raise ValueError("not a reference of a file (write file:PATH below --secrets-dir)")
 
 
 def _directories(context: click.Context, option: click.Parameter, given: Sequence[str]) -> tuple[Path, ...]:
@@ -96,26 +103,24 @@ _input_options = (
     ),
 )
 _spool_limits = (
-    headed(
-        "Limits of the spool",
-        _seconds("--dedupe-window", "24h", "How long the id of a delivered event identifies duplicates."),
-        _seconds("--retain", "30d", "How long to keep dead letters and records of deliveries."),
-        click.option(
-            "--records-max",
-            "max_records",
-            type=click.IntRange(min=0),
-            default=5_000_000,
-            help="The maximum number of records of deliveries. A low number can shorten the duplicate window.",
-        ),
-        click.option(
-            "--spool-max",
-            "max_pending",
-            type=click.IntRange(min=1),
-            default=1_000_000,
-            help="Pause reading while this many deliveries are pending.",
-        ),
+    _seconds("--dedupe-window", "24h", "How long the id of a delivered event identifies duplicates."),
+    _seconds("--retain", "30d", "How long to keep dead letters and records of deliveries."),
+    click.option(
+        "--records-max",
+        "max_records",
+        type=click.IntRange(min=0),
+        default=5_000_000,
+        help="The maximum number of records of deliveries. A low number can shorten the duplicate window.",
     ),
 )
+_spool_max = click.option(
+    "--spool-max",
+    "max_pending",
+    type=click.IntRange(min=1),
+    default=1_000_000,
+    help="Pause reading while this many deliveries are pending.",
+)
+_LIMITS = "Limits of the spool"
 _max_wait = _seconds("--max-wait", "10m", "How long to wait for retries after the end of the input.")
 _grace = _seconds("--grace", "20s", "How long to wait for attempts in flight when stopped.")
 _stores = headed(
@@ -130,6 +135,19 @@ _source_credentials = click.option(
     metavar="env:NAME|file:PATH",
     help="The secret that identifies the relay to a distributed log: a variable that begins with "
     "HOOKLINE_SECRET_, or a file below --secrets-dir.",
+)
+_source_certificate = click.option(
+    "--source-certificate",
+    type=ParsedParameter("reference", _file_reference),
+    metavar="file:PATH",
+    help="The relay's certificate for a distributed log that asks for one: a PEM file below --secrets-dir, with its "
+    "chain and its key.",
+)
+_source_key = click.option(
+    "--source-key",
+    type=ParsedParameter("reference", _file_reference),
+    metavar="file:PATH",
+    help="The key of --source-certificate, if it is in a file of its own.",
 )
 _network = headed("Network", network_options)
 _output = (
@@ -177,8 +195,14 @@ relay_options = bundle(
     RelayOptions,
     click.argument("sources", nargs=-1, metavar="[FILE…|-]", shell_complete=complete_files),
     _stores,
-    bundle("settings", RelaySettings, *_input_options, *_spool_limits, headed("End of a run", _max_wait, _grace)),
-    headed("Secrets", secrets_options, _source_credentials),
+    bundle(
+        "settings",
+        RelaySettings,
+        *_input_options,
+        headed(_LIMITS, *_spool_limits, _spool_max),
+        headed("End of a run", _max_wait, _grace),
+    ),
+    headed("Secrets", secrets_options, _source_credentials, _source_certificate, _source_key),
     _network,
     *_output,
 )
@@ -189,7 +213,7 @@ deliver_options = bundle(
     bundle(
         "settings",
         partial(RelaySettings, defaults=Defaults(), until_stopped=True),
-        *_spool_limits,
+        headed(_LIMITS, *_spool_limits),
         headed("End of a run", _grace),
     ),
     headed("Secrets", secrets_options),

@@ -1,22 +1,24 @@
-"""Finds the webhook files of a configuration directory and reads them as bytes."""
+"""Walks over the YAML files of a configuration directory, and reads them as bytes."""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from hookline.config import error_codes
 from hookline.diagnostics import Diagnostic
-from hookline.errors import WrongUse
 from hookline.escaping import mask_unprintable
-from hookline.paths import is_directory, name_is_taken, path_exists
 
 SUFFIXES = (".yaml", ".yml")
+DEFAULTS_NAME = "_defaults.yaml"
+# Names that a defaults file may get by mistake. Its values would silently be missing.
+_DEFAULTS_MISNAMED = re.compile(r"_defaults?\.ya?ml", re.IGNORECASE)
 MAX_FILE_BYTES = 64 << 20
 # Files that people keep beside webhook files. Others that are not read are named in a warning.
 _COMPANIONS = ("*.md", "README*", "LICENSE*", "CODEOWNERS", ".git*", ".editorconfig", ".keep", ".DS_Store")
@@ -47,48 +49,6 @@ class WebhookFile:
 
     name: str
     data: bytes
-
-
-def find_files(directory: Path, paths: Sequence[Path]) -> tuple[list[FilePath | Diagnostic], list[LeftOut]]:
-    """The files below `paths`, or else `directory` if it exists, by name, and everything there that is not read.
-
-    Raises WrongUse for a missing path, and for a path without a webhook file.
-    """
-    exists = path_exists(directory, error=WrongUse)
-    if exists and not is_directory(directory):
-        hint = f"name the file itself: hookline … {directory}"
-        raise WrongUse(f"--config {directory} is not a directory", hint=hint)
-    found: dict[str, FilePath | Diagnostic] = {}
-    left_out: dict[str, LeftOut] = {}
-    for path in paths or ([directory] if exists else []):
-        below = [_check_link(str(path), _root_of(path, directory).resolve())]
-        if is_directory(path, error=WrongUse):
-            tree = FileTree(path, _root_of(path, directory).resolve())
-            below = list(tree.walk())
-            left_out.update((one.name, one) for one in tree.left_out())
-        elif not name_is_taken(path, error=WrongUse):
-            raise WrongUse(f"{path} does not exist", hint="name a webhook file or a directory of webhook files")
-        if paths and not below:
-            raise no_files_error(f"{path} contains no webhook file", left_out.values())
-        for entry in below:
-            found.setdefault(entry.name if isinstance(entry, FilePath) else entry.file or "", entry)
-    return [found[name] for name in sorted(found)], [left_out[name] for name in sorted(left_out)]
-
-
-def no_files_error(problem: str, left_out: Iterable[LeftOut]) -> WrongUse:
-    """The error for a directory in which there is nothing to read."""
-    hint = "name the directory of the webhook files with --config or HOOKLINE_CONFIG"
-    if first := next(iter(left_out), None):
-        hint = f"{first.name} is not read ({first.reason}); rename it, or {hint}"
-    return WrongUse(problem, hint=hint)
-
-
-def _root_of(path: Path, directory: Path) -> Path:
-    """The directory that links must not leave: the configuration directory, or `path` if it is outside of it."""
-    absolute, root = path.absolute(), directory.absolute()
-    if absolute.is_relative_to(root):
-        return root
-    return absolute if is_directory(path) else absolute.parent
 
 
 class FileTree:
@@ -126,11 +86,14 @@ class FileTree:
             folders[:] = sorted(name for name in folders if name not in links and not name.startswith("."))
             for name in names:
                 path = f"{folder}/{name}"
+                if is_misnamed_defaults(name):
+                    yield misnamed_defaults(path)
+                    continue
                 if not name.endswith(SUFFIXES) or name.startswith("."):
                     self._leave_out_file(path, name)
                     continue
                 plain = inside and not os.path.islink(path)  # noqa: PTH114 - as above
-                entry = FilePath(name_of_path(path), path) if plain else _check_link(path, self._root)
+                entry = FilePath(name_of_path(path), path) if plain else check_link(path, self._root)
                 if not plain:
                     self._linked.append(os.path.realpath(path))
                 yield entry
@@ -141,7 +104,7 @@ class FileTree:
 
         It does not visit hidden directories. Kubernetes mounts files in one, and links to it.
         """
-        entry = _check_link(path, self._root)
+        entry = check_link(path, self._root)
         if isinstance(entry, Diagnostic):
             yield entry
             return
@@ -177,7 +140,18 @@ def _is_within(path: str, directory: str) -> bool:
     return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
-def _check_link(path: str, root: Path) -> FilePath | Diagnostic:
+def is_misnamed_defaults(name: str) -> bool:
+    return name[:1] == "_" and name != DEFAULTS_NAME and _DEFAULTS_MISNAMED.fullmatch(name) is not None
+
+
+def misnamed_defaults(path: str) -> Diagnostic:
+    """Without its defaults, a webhook would have other values: an error, not a file that is left out."""
+    summary = f"a defaults file must be named {DEFAULTS_NAME}"
+    return _diagnostic(path, error_codes.MISNAMED_DEFAULTS, summary, f"rename it to {DEFAULTS_NAME}")
+
+
+def check_link(path: str, root: Path) -> FilePath | Diagnostic:
+    """The file, unless a link leads out of the root, which is given without links."""
     try:
         target = Path(path).resolve()
     except (OSError, RuntimeError):  # a loop of links; `read_file` reports the reason

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Final
 
 from hookline.diagnostics import nearest
+from hookline.policy.violation import ViolationKind
 
 _titles: dict[str, str] = {}
 TITLES: Mapping[str, str] = MappingProxyType(_titles)
@@ -46,6 +47,8 @@ AMBIGUOUS_SCALAR: Final = _code("HL014", "YAML parsers read the unquoted value d
 LINK_OUTSIDE: Final = _code("HL015", "a symbolic link points outside the configuration directory")
 NO_DOCUMENT: Final = _code("HL016", "the file contains no webhook")
 MORE_INVALID: Final = _code("HL017", "the file has more errors than are explained")
+MISNAMED_DEFAULTS: Final = _code("HL018", "a defaults file has another name than _defaults.yaml")
+DEFAULTS_DOCUMENTS: Final = _code("HL019", "a defaults file does not contain exactly one document")
 
 UNKNOWN_KEY: Final = _code("HL020", "the key is unknown in this place")
 MISSING_KEY: Final = _code("HL021", "a required key is missing")
@@ -78,6 +81,7 @@ HEADER_SECRET: Final = _code("HL045", "the file contains a secret")
 SECRET_ENV: Final = _code("HL050", "webhook files cannot use the environment variable")
 SECRET_FILE: Final = _code("HL051", "the path is not below the secrets directory")
 TLS_PAIR: Final = _code("HL052", "a client certificate requires its key, and the key its certificate")
+ROOT_SECRET: Final = _code("HL053", "the root's defaults file contains a reference to a secret")
 
 REGISTERED_CLAIM: Final = _code("HL060", "hookline sets the claim itself")
 REPEATED_KEY_ID: Final = _code("HL061", "two keys have the same id")
@@ -88,6 +92,24 @@ RETRY_ORDER: Final = _code("HL065", "the retry delays are not in order")
 
 SECOND_WEBHOOK: Final = _code("HL070", "the sandbox already has a webhook")
 SHARED_SANDBOX_ID: Final = _code("HL071", "two sandboxes have the same id")
+MOVED_FROM: Final = _code("HL072", "the webhook cannot have moved from the address")
+
+POLICY_RULE_ID: Final = _code("HL080", "a rule of a policy cannot be named or overridden as it is written")
+POLICY_KEYWORD: Final = _code("HL081", "a rule uses a keyword that policies do not have")
+POLICY_REFERENCE: Final = _code("HL082", "a reference leads out of the policy, or in a circle")
+POLICY_PATTERN: Final = _code("HL083", "a pattern cannot be matched in linear time")
+POLICY_TOO_LARGE: Final = _code("HL084", "a policy is too large")
+POLICY_FIELD: Final = _code("HL085", "a rule names a field that no webhook has")
+POLICY_WINDOW: Final = _code("HL086", "the times of a freeze window cannot be read")
+POLICY_ZONE: Final = _code("HL087", "the time zone is unknown")
+POLICY_FOLDER: Final = _code("HL088", "the folder is not below the configuration directory")
+NO_POLICY: Final = _code("HL089", "the file contains no policy, or more than one")
+
+RULE_VIOLATED: Final = _code(ViolationKind.RULE, "a change violates a rule of the policy")
+FROZEN: Final = _code(ViolationKind.FREEZE, "the policy allows no changes at this time")
+FOLDER_VIOLATED: Final = _code(ViolationKind.FOLDER, "the folder may not configure the organization")
+DELETIONS_EXCEEDED: Final = _code(ViolationKind.DELETIONS, "the policy allows fewer deletions")
+DELETION_BLOCKED: Final = _code("HL094", "the deletion guard blocks a deletion or a move")
 
 
 _CODE = re.compile(r"(?:HL)?[-_ ]?0*([0-9]{1,3})", re.IGNORECASE)

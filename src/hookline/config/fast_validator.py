@@ -15,7 +15,7 @@ from functools import cache
 from operator import ge, le, pos
 from typing import Any
 
-from hookline.schemas import load_schema
+from hookline.config.webhook_schemas import webhook_schema
 
 Accepts = Callable[[Any], bool]
 _Schema = Mapping[str, Any]
@@ -36,8 +36,8 @@ _TYPES: Mapping[str, type] = {
 
 @cache
 def webhook_validator() -> Accepts:
-    """Returns the validator of the schema webhook.v1. True is certain; False needs the schema library."""
-    return compile_validator(load_schema("webhook.v1"))
+    """Returns the validator of a webhook with its defaults. True is certain; False needs the schema library."""
+    return compile_validator(webhook_schema())
 
 
 def compile_validator(schema: _Schema) -> Accepts:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from hookline.canonical import canonical_document, canonical_text
 from hookline.config import error_codes
+from hookline.config.defaults.defaults_chain import NO_DEFAULTS, DefaultsChain, Inherited
+from hookline.config.defaults.shared_findings import Heir, SharedFinding
 from hookline.config.discovery import WebhookFile
 from hookline.config.document_access import DocumentPath, RuleFinding, address_of, finding_at, quote, text_at
 from hookline.config.fast_validator import webhook_validator
-from hookline.config.rules import delivery_rules, name_rules, request_rules, secret_rules, url_rules
+from hookline.config.rules import delivery_rules, move_rules, name_rules, request_rules, secret_rules, url_rules
 from hookline.config.source_text import HiddenText, SourceFinding, SourcePosition, SourceText, decode_source
 from hookline.config.yaml_parser import TextPositions, YamlDocument, find_positions, parse_yaml
 from hookline.diagnostics import Diagnostic
-from hookline.model import Address
+from hookline.model import Address, FileLocation
 
 # For each document; findings of the YAML parser: for each file.
 MAX_DIAGNOSTICS_PER_CODE = 20
@@ -35,7 +37,8 @@ class ValidatedDocument:
     """The parts of a document that other documents and the plan need.
 
     `canonical` is the text of the canonical document, None if the document has a finding. `index` counts the
-    documents of the file from 0. `line` (from 1) is the line on which the document begins.
+    documents of the file from 0. `line` (from 1) is the line on which the document begins. `moved_from` is the
+    earlier address that the document names. `inherited` has the places of the values that come from defaults files.
     """
 
     file: str
@@ -44,32 +47,48 @@ class ValidatedDocument:
     address: Address | None
     sandbox_id: str | None
     canonical: str | None
+    moved_from: Address | None = None
+    inherited: Inherited = field(default_factory=dict)
+
+    @property
+    def heir(self) -> Heir:
+        return Heir(self.address, FileLocation(self.file, self.line), self.inherited)
 
 
 @dataclass(frozen=True, slots=True)
 class ValidatedFile:
+    """`shared` are findings whose values come from defaults files."""
+
     documents: tuple[ValidatedDocument, ...]
     diagnostics: tuple[Diagnostic, ...]
+    shared: tuple[SharedFinding, ...] = ()
 
 
-def validate_file(file: WebhookFile) -> ValidatedFile:
-    """Decodes, parses and checks a file with any content."""
+def validate_file(file: WebhookFile, defaults: DefaultsChain = NO_DEFAULTS) -> ValidatedFile:
+    """Decodes, parses and checks a file with any content. `defaults` are those of the folder of the file."""
     text = decode_source(file.data)
     if isinstance(text, SourceFinding):
         return ValidatedFile((), (_diagnostic(file.name, text, text.position, None, None),))
     parsed = parse_yaml(text.text)
-    written = [(index, document) for index, document in enumerate(parsed.documents) if document.value is not None]
+    own = [(index, document) for index, document in enumerate(parsed.documents) if document.value is not None]
+    written = own if defaults is NO_DEFAULTS else [(index, _filled_in(document, defaults)) for index, document in own]
     if not written and not parsed.findings:
         hint = "write a webhook into it, or delete the file"
         empty = Diagnostic(code=error_codes.NO_DOCUMENT, file=file.name, summary="contains no webhook", hint=hint)
         return ValidatedFile((), (empty,))
     found, more = _validate_documents(written)
     documents = tuple(
-        _validated(file.name, index, document, valid=index not in found and index not in more)
-        for index, document in written
+        _validated(
+            file.name, index, document, valid=index not in found and index not in more, origin=(one.value, defaults)
+        )
+        for (index, document), (_, one) in zip(written, own, strict=True)
     )
     if not (parsed.findings or found):
         return ValidatedFile(documents, ())
+    shared: list[SharedFinding] = []
+    if defaults is not NO_DEFAULTS:
+        values = {index: document.value for index, document in own}
+        shared = list(_take_shared(documents, found, values, defaults))
     positions = find_positions(text.text)
     diagnostics = [
         _diagnostic(file.name, finding, finding.position, text, positions.hidden)
@@ -85,7 +104,34 @@ def validate_file(file: WebhookFile) -> ValidatedFile:
                 code=error_codes.MORE_INVALID, file=file.name, line=first.line, column=1, summary=summary, hint=_MORE
             )
         )
-    return ValidatedFile(documents, tuple(diagnostics))
+    return ValidatedFile(documents, tuple(diagnostics), tuple(shared))
+
+
+def _filled_in(document: YamlDocument, defaults: DefaultsChain) -> YamlDocument:
+    if type(document.value) is not dict:
+        return document
+    return YamlDocument(document.line, defaults.merged(document.value), document.refused)
+
+
+def _take_shared(
+    documents: Iterable[ValidatedDocument],
+    found: dict[int, list[RuleFinding]],
+    own: Mapping[int, Any],
+    defaults: DefaultsChain,
+) -> Iterator[SharedFinding]:
+    """Takes the findings whose values come from a defaults file out of `found`, and locates them there."""
+    for document in documents:
+        kept = []
+        for finding in found.get(document.index, ()):
+            value = own[document.index]
+            file = defaults.origin(value, finding.path) if type(value) is dict else None
+            if file is None:
+                kept.append(finding)
+                continue
+            at = replace(finding, path=defaults.path_in(file, finding.path))
+            yield SharedFinding(file.diagnostic(at), document.heir)
+        if document.index in found:
+            found[document.index] = kept
 
 
 _MORE = "correct the errors above, then validate again"
@@ -160,8 +206,19 @@ def _located(
     return diagnostics
 
 
-def _validated(file: str, index: int, document: YamlDocument, *, valid: bool) -> ValidatedDocument:
+def _validated(
+    file: str, index: int, document: YamlDocument, *, valid: bool, origin: tuple[Any, DefaultsChain]
+) -> ValidatedDocument:
+    """The parts of a document with its defaults. `origin` is its own value, and its defaults.
+
+    It has no canonical form if a default of it is invalid.
+    """
     value = document.value
+    own, defaults = origin
+    inherited: Inherited = {}
+    if defaults is not NO_DEFAULTS and type(own) is dict:
+        inherited = defaults.inherited(own)
+        valid = valid and not defaults.is_unknown(own)
     return ValidatedDocument(
         file=file,
         index=index,
@@ -169,6 +226,8 @@ def _validated(file: str, index: int, document: YamlDocument, *, valid: bool) ->
         address=address_of(value),
         sandbox_id=text_at(value, "sandbox", "id"),
         canonical=canonical_text(canonical_document(value)) if valid and not document.refused else None,
+        moved_from=move_rules.earlier_address(value),
+        inherited=inherited,
     )
 
 
@@ -223,7 +282,7 @@ def _diagnostic(
     )
 
 
-def check_across_documents(documents: Iterable[ValidatedDocument]) -> Iterator[tuple[int, RuleFinding]]:
+def check_across_documents(documents: Sequence[ValidatedDocument]) -> Iterator[tuple[int, RuleFinding]]:
     """Yields findings with the index of their document. If two documents conflict, the second has the finding."""
     by_address: dict[tuple[str, str], ValidatedDocument] = {}
     by_id: dict[tuple[str, str], ValidatedDocument] = {}
@@ -243,10 +302,32 @@ def check_across_documents(documents: Iterable[ValidatedDocument]) -> Iterator[t
                 problem = f"{quote(sandbox_id)} is also the id of sandbox {name} in {other.file}:{other.line}"
                 hint = "correct one of the two; an event that has only the id could not be routed"
                 yield index, finding_at(("sandbox", "id"), error_codes.SHARED_SANDBOX_ID, problem, hint)
+    yield from _check_moves(documents, by_address)
+
+
+def _check_moves(
+    documents: Iterable[ValidatedDocument], by_address: Mapping[tuple[str, str], ValidatedDocument]
+) -> Iterator[tuple[int, RuleFinding]]:
+    """At most one webhook has moved from an address, and no webhook is declared at it."""
+    moved: dict[Address, ValidatedDocument] = {}
+    for index, document in enumerate(documents):
+        old = document.moved_from
+        if old is None or old == document.address:
+            continue
+        if still := by_address.get(old):
+            problem = f"{old} is still declared in {still.file}:{still.line}"
+            hint = "remove that webhook; if the move was applied before, remove movedFrom"
+            yield index, finding_at(("movedFrom",), error_codes.MOVED_FROM, problem, hint)
+        first = moved.setdefault(old, document)
+        if first is not document:
+            problem = f"{first.address} in {first.file}:{first.line} has moved from {old} as well"
+            hint = "remove movedFrom from one of the two; a webhook moves to one address"
+            yield index, finding_at(("movedFrom",), error_codes.MOVED_FROM, problem, hint)
 
 
 _CHECKS = (
     name_rules.check_names,
+    move_rules.check_move,
     url_rules.check_url,
     request_rules.check_headers,
     request_rules.check_query,

@@ -19,10 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hookline.config import file_validator
-from hookline.config.discovery import FilePath, LeftOut, WebhookFile, find_files, no_files_error, read_file
+from hookline.config.defaults.defaults_chain import DefaultsTree
+from hookline.config.defaults.shared_findings import SharedFinding, report_shared
+from hookline.config.discovery import FilePath, LeftOut, WebhookFile, read_file
 from hookline.config.document_access import RuleFinding
 from hookline.config.file_validator import ValidatedDocument, ValidatedFile, locate_findings, validate_file
+from hookline.config.found_files import find_files, no_files_error
 from hookline.config.source_text import SourceFinding, SourceText, decode_source
+from hookline.config.value_places import ValuePlaces
 from hookline.diagnostics import Diagnostic, did_you_mean, nearest, sorted_diagnostics
 from hookline.errors import HooklineError, InvalidConfiguration, WrongUse
 from hookline.model import Address, Declared, Desired, FileLocation
@@ -37,12 +41,12 @@ _MAX_WORKERS = 8
 _CHUNK_FILES = 25
 
 
-def validate_files(paths: Sequence[FilePath]) -> Iterator[ValidatedFile]:
+def validate_files(paths: Sequence[FilePath], defaults: DefaultsTree) -> Iterator[ValidatedFile]:
     """Returns one result per file, in order. Uses as many processes as `worker_count` returns."""
     workers = worker_count(len(paths))
-    if workers > 1 and (pool := _pool(workers)) is not None:
+    if workers > 1 and (pool := _pool(workers, defaults)) is not None:
         return _validate_in_pool(paths, pool)
-    return map(_read_and_validate, paths)
+    return map(partial(_read_and_validate, defaults), paths)
 
 
 def worker_count(files: int) -> int:
@@ -52,7 +56,18 @@ def worker_count(files: int) -> int:
     return min(len(os.sched_getaffinity(0)), _MAX_WORKERS)
 
 
-def _pool(workers: int) -> ProcessPoolExecutor | None:
+# The defaults files, in a process of the pool. It has them from the fork; nothing is sent to it.
+_inherited_defaults: DefaultsTree | None = None
+
+
+def _begin_worker(defaults: DefaultsTree) -> None:
+    """Ctrl-C reaches every process of a terminal. The parent stops the workers, which then print no traceback."""
+    global _inherited_defaults  # noqa: PLW0603 - the memory of one process
+    _inherited_defaults = defaults
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _pool(workers: int, defaults: DefaultsTree) -> ProcessPoolExecutor | None:
     """A pool of processes that run; None if the machine allows none.
 
     A container may have no writable /dev/shm for their semaphores, or a limit on processes.
@@ -61,11 +76,10 @@ def _pool(workers: int) -> ProcessPoolExecutor | None:
     from multiprocessing import get_context  # noqa: PLC0415
 
     # A forked worker shares the imported modules and starts in milliseconds; a spawned one does not.
-    # Ctrl-C reaches every process of a terminal. The parent stops the workers, which then print no traceback.
-    ignore_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
     pool = None
     try:
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("fork"), initializer=ignore_interrupts)
+        context = get_context("fork")
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=(defaults,))
         pool.submit(int)  # starts the processes
     except (OSError, ImportError, NotImplementedError):
         if pool is not None:
@@ -78,7 +92,7 @@ def _validate_in_pool(paths: Sequence[FilePath], pool: ProcessPoolExecutor) -> I
     from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415 - as above
 
     try:
-        yield from pool.map(_read_and_validate, paths, chunksize=_CHUNK_FILES)
+        yield from pool.map(_validate_in_worker, paths, chunksize=_CHUNK_FILES)
     except BrokenProcessPool as broken:
         hint = "check the available memory, then run the command again"
         raise HooklineError("a process that read webhook files has died", hint=hint) from broken
@@ -86,20 +100,31 @@ def _validate_in_pool(paths: Sequence[FilePath], pool: ProcessPoolExecutor) -> I
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read_and_validate(path: FilePath) -> ValidatedFile:
+def _validate_in_worker(path: FilePath) -> ValidatedFile:
+    assert _inherited_defaults is not None
+    return _read_and_validate(_inherited_defaults, path)
+
+
+def _read_and_validate(defaults: DefaultsTree, path: FilePath) -> ValidatedFile:
     file = read_file(path)
-    return ValidatedFile((), (file,)) if isinstance(file, Diagnostic) else validate_file(file)
+    return (
+        ValidatedFile((), (file,)) if isinstance(file, Diagnostic) else validate_file(file, defaults.chain_of(path))
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """The result of a validation. `desired` contains the webhooks without findings."""
+    """The result of a validation. `desired` contains the webhooks without findings.
+
+    `files` counts the files of webhooks, `defaults_files` those of their defaults.
+    """
 
     desired: Desired
     diagnostics: tuple[Diagnostic, ...]
     files: int
     documents: int
     left_out: tuple[LeftOut, ...] = ()
+    defaults_files: int = 0
 
 
 def load(
@@ -119,7 +144,7 @@ def load(
         InvalidConfiguration: there are findings; it has all findings of all files.
         WrongUse: a path or a target does not exist, or a path contains no webhook file.
     """
-    inspection = inspect(directory, paths)
+    inspection = inspect(directory, paths, targets=targets)
     if on_left_out is not None:
         on_left_out(inspection.left_out)
     diagnostics = inspection.diagnostics
@@ -139,35 +164,51 @@ def _narrowed(desired: Desired, targets: Collection[Address]) -> Desired:
         others = f"known webhooks: {', '.join(known[:5])}" if known else "the configuration directory has no webhooks"
         near = nearest(str(missing), known, min_similarity=0.75)
         raise WrongUse(f"no webhook file declares {missing}", hint=did_you_mean(near, others))
-    return Desired({address: declared[address] for address in sorted(set(targets))}, narrowed=True)
+    wanted = sorted(set(targets))
+    moved_from = {address: desired.moved_from[address] for address in wanted if address in desired.moved_from}
+    return Desired({address: declared[address] for address in wanted}, narrowed=True, moved_from=moved_from)
 
 
-def inspect(directory: Path, paths: Sequence[Path] = ()) -> Inspection:
-    """Like `load`, but returns the findings. Raises WrongUse, and HooklineError if a worker process dies."""
-    entries, left_out = find_files(directory, paths)
-    files = [entry for entry in entries if isinstance(entry, FilePath)]
-    diagnostics = [entry for entry in entries if isinstance(entry, Diagnostic)]
+def inspect(directory: Path, paths: Sequence[Path] = (), *, targets: Collection[Address] = ()) -> Inspection:
+    """Like `load`, but returns the findings. Raises WrongUse, and HooklineError if a worker process dies.
+
+    Of the findings in defaults files, those that do not affect one of the `targets` are left out.
+    """
+    found = find_files(directory, paths)
+    files = [entry for entry in found.webhooks if isinstance(entry, FilePath)]
+    diagnostics = [entry for entry in found.webhooks if isinstance(entry, Diagnostic)]
     documents: list[ValidatedDocument] = []
-    for validated in validate_files(files):
+    shared: list[SharedFinding] = []
+    defaults = DefaultsTree(found)
+    for validated in validate_files(files, defaults):
         documents.extend(validated.documents)
         diagnostics.extend(validated.diagnostics)
+        shared.extend(validated.shared)
+    if shared or any(file.findings for file in defaults.files):
+        heirs = [document.heir for document in documents]
+        diagnostics.extend(report_shared(defaults.files, heirs, shared, set(targets)))
     conflicts: defaultdict[int, list[RuleFinding]] = defaultdict(list)
     for index, finding in file_validator.check_across_documents(documents):
         conflicts[index].append(finding)
     diagnostics.extend(_locate_conflicts(documents, conflicts, files))
-    desired = _desired(documents, conflicts, narrowed=bool(paths))
-    desired = replace(desired, misnamed=tuple(one.name for one in left_out if one.misnamed))
+    desired = _desired(documents, conflicts, ValuePlaces(files), narrowed=bool(paths))
+    desired = replace(desired, misnamed=tuple(one.name for one in found.left_out if one.misnamed))
     return Inspection(
-        desired, sorted_diagnostics(diagnostics), len(entries), len(documents), left_out=tuple(left_out)
+        desired,
+        sorted_diagnostics(diagnostics),
+        len(found.webhooks),
+        len(documents),
+        left_out=tuple(found.left_out),
+        defaults_files=len(found.defaults),
     )
 
 
 def require_files(directory: Path) -> None:
     """Raises WrongUse if the configuration directory does not exist or contains no webhook file."""
-    entries, left_out = find_files(directory, ())
-    if not entries:
+    found = find_files(directory, ())
+    if not found.webhooks:
         problem = "contains no webhook file" if is_directory(directory) else "does not exist"
-        raise no_files_error(f"the configuration directory {directory} {problem}", left_out)
+        raise no_files_error(f"the configuration directory {directory} {problem}", found.left_out)
 
 
 def _locate_conflicts(
@@ -190,11 +231,21 @@ def _text_of(path: FilePath) -> SourceText:
     return SourceText("") if text is None or isinstance(text, SourceFinding) else text
 
 
-def _desired(documents: Iterable[ValidatedDocument], invalid: Collection[int], *, narrowed: bool) -> Desired:
+def _desired(
+    documents: Iterable[ValidatedDocument], invalid: Collection[int], places: ValuePlaces, *, narrowed: bool
+) -> Desired:
     webhooks: dict[Address, Declared] = {}
+    moved_from: dict[Address, Address] = {}
     for index, document in enumerate(documents):
         if document.canonical is None or document.address is None or index in invalid:
             continue
         source = FileLocation(document.file, document.line)
-        webhooks[document.address] = Declared(document.canonical, source)
-    return Desired({address: webhooks[address] for address in sorted(webhooks)}, narrowed)
+        find_place = partial(places.find, document.file, document.index, document.line)
+        webhooks[document.address] = Declared(document.canonical, source, find_place, document.inherited)
+        if document.moved_from is not None:
+            moved_from[document.address] = document.moved_from
+    return Desired(
+        {address: webhooks[address] for address in sorted(webhooks)},
+        narrowed,
+        moved_from=dict(sorted(moved_from.items())),
+    )

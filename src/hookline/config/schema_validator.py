@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, partial
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -31,10 +31,13 @@ from hookline.config.document_access import (
     quote,
 )
 from hookline.config.fast_validator import compiled_pattern
+from hookline.config.webhook_schemas import DEFAULTABLE_KEYS, MERGED_SECTIONS, defaults_schema, webhook_schema
 from hookline.diagnostics import did_you_mean, nearest
 from hookline.schemas import load_schema
 
 DOCUMENT_VERSION = 1
+
+_Explanations = Mapping[str, Callable[[ValidationError], Iterator[RuleFinding]]]
 
 _TYPES = {
     "object": "a mapping of keys",
@@ -57,9 +60,24 @@ def check_schema(document: Any) -> list[RuleFinding]:
         hint = f"write version: {DOCUMENT_VERSION}, or use a newer release of hookline"
         problem = f"must be {DOCUMENT_VERSION} for this release, found {quote(version)}"
         return [finding_at(("version",), error_codes.OTHER_VERSION, problem, hint)]
+    return _findings(validator(), document, _EXPLANATIONS)
+
+
+def check_defaults(document: Any) -> list[RuleFinding]:
+    """Like `check_schema`, for a defaults file whose nulls that remove a default were taken out."""
+    return _findings(_validator_of("defaults.v1"), document, _EXPLANATIONS)
+
+
+def check_policy_schema(document: Any) -> list[RuleFinding]:
+    """The findings of a policy document, in the order of the schema policy.v1."""
+    explanations: _Explanations = {**_EXPLANATIONS, "additionalProperties": partial(_unknown_keys, parents={})}
+    return _findings(_validator_of("policy.v1"), document, explanations)
+
+
+def _findings(checker: Validator, document: Any, explanations: _Explanations) -> list[RuleFinding]:
     by_path: dict[DocumentPath, tuple[int, RuleFinding]] = {}
     findings: list[RuleFinding] = []
-    for number, (keyword, finding) in enumerate(_explained(document), 1):
+    for number, (keyword, finding) in enumerate(_explained(checker, document, explanations), 1):
         if keyword not in _ORDER:
             findings.append(finding)
         elif finding.path not in by_path or _ORDER.index(keyword) < by_path[finding.path][0]:
@@ -71,30 +89,36 @@ def check_schema(document: Any) -> list[RuleFinding]:
     return [*findings, *(finding for _, finding in by_path.values())]
 
 
-def _explained(document: Any) -> Iterator[tuple[str, RuleFinding]]:
+def _explained(checker: Validator, document: Any, explanations: _Explanations) -> Iterator[tuple[str, RuleFinding]]:
     """Yields each finding with its keyword. A document of 1 MiB can have half a million."""
-    for error in validator().iter_errors(document):
+    for error in checker.iter_errors(document):
         keyword = str(error.validator)
-        for finding in _EXPLANATIONS.get(keyword, _other)(error):
+        for finding in explanations.get(keyword, _other)(error):
             yield keyword, finding
 
 
-@cache
 def validator() -> Validator:
-    """Returns the library's validator. Unlike JSON Schema, it does not accept 1.0 as an integer."""
+    """Returns the library's validator of a webhook with its defaults."""
+    return _validator_of("webhook.v1")
+
+
+@cache
+def _validator_of(name: str) -> Validator:
+    """The validator of a schema. Unlike JSON Schema, it does not accept 1.0 as an integer."""
     types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
     validator_class = extend(  # type: ignore[no-untyped-call]
         Draft202012Validator,
         validators={"pattern": _match_pattern, "uniqueItems": _require_unique},
         type_checker=types,
     )
-    made: Validator = validator_class(_schema())
+    made: Validator = validator_class(_schema_of(name))
     return made
 
 
-@cache
-def _schema() -> dict[str, Any]:
-    return load_schema("webhook.v1")
+def _schema_of(name: str) -> dict[str, Any]:
+    if name == "defaults.v1":
+        return defaults_schema()
+    return webhook_schema() if name == "webhook.v1" else load_schema(name)
 
 
 def _match_pattern(_: Validator, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
@@ -131,7 +155,8 @@ def _value(error: ValidationError) -> Any:
     return error.instance
 
 
-def _unknown_keys(error: ValidationError) -> Iterator[RuleFinding]:
+def _unknown_keys(error: ValidationError, parents: Mapping[str, str] | None = None) -> Iterator[RuleFinding]:
+    """`parents`: the parents of keys that are unknown at the top level; None means those of a webhook."""
     known = list(error.schema.get("properties", ())) if isinstance(error.schema, dict) else []
     for key in _value(error):
         if key in known:
@@ -144,8 +169,12 @@ def _unknown_keys(error: ValidationError) -> Iterator[RuleFinding]:
             continue
         near = nearest(key, known)
         hint = did_you_mean(map(quote, near), f"known keys: {', '.join(known)}")
-        if (parent := _parents().get(key)) is not None and parent != path_text(_path(error)):
+        if (parent := (_parents() if parents is None else parents).get(key)) is not None and parent != path_text(
+            _path(error)
+        ):
             hint = f"move {key} under {parent}" if near != [key] else hint
+        if error.schema is defaults_schema() and key in webhook_schema()["properties"]:
+            hint = f"write it in each webhook file; only these keys can have a default: {', '.join(DEFAULTABLE_KEYS)}"
         yield finding_at(path, error_codes.UNKNOWN_KEY, f"unknown key {quote(key)}", hint, on_key=True)
 
 
@@ -153,12 +182,12 @@ def _unknown_keys(error: ValidationError) -> Iterator[RuleFinding]:
 def _parents() -> dict[str, str]:
     """The parents of keys that are unknown at the top level, such as `delivery` for `timeout`."""
     parents: dict[str, str] = {}
-    for name, schema in _schema()["properties"].items():
+    for name, schema in webhook_schema()["properties"].items():
         for key, inner in schema.get("properties", {}).items():
             parents.setdefault(key, name)
             for deeper in inner.get("properties", {}):
                 parents.setdefault(deeper, f"{name}.{key}")
-    top = _schema()["properties"].keys()
+    top = webhook_schema()["properties"].keys()
     return {key: parent for key, parent in parents.items() if key not in top}
 
 
@@ -183,7 +212,7 @@ def _missing(error: ValidationError) -> Iterator[RuleFinding]:
 
 def _properties_at(path: Iterable[str | int]) -> dict[str, Any]:
     """The keys of the mapping at a path, also if `required` is in a part of the schema without properties."""
-    schema: Any = _schema()
+    schema: Any = webhook_schema()
     for part in path:
         schema = schema.get("items", {}) if isinstance(part, int) else schema.get("properties", {}).get(part, {})
     properties: dict[str, Any] = schema.get("properties", {})
@@ -222,11 +251,20 @@ def _wrong_type(error: ValidationError) -> Iterator[RuleFinding]:
             hint = "begin each item with a dash and a space, on a line of its own below the key"
     elif value is None:
         hint = "write a value, or remove the key"
+        if _can_be_removed(_path(error)):
+            hint += "; null removes a default, and no defaults file above gives one"
     elif hint is None and set(allowed) != {"boolean"}:
         hint = _example(error)
     if not error.absolute_path:
-        hint = "write one document per webhook, with the keys version, organization …; separate documents by ---"
+        example = ("one document with keys such as owner and delivery" if schema is defaults_schema() else
+            "one document per webhook, with the keys version, organization …; separate documents by ---")  # fmt: skip
+        hint = f"write {example}"
     yield finding_at(_path(error), error_codes.WRONG_TYPE, f"must be {wanted}, found {_found(error)}", hint)
+
+
+def _can_be_removed(path: DocumentPath) -> bool:
+    """Whether a null at a path would remove a default."""
+    return bool(path) and path[0] in DEFAULTABLE_KEYS and len(path) <= 1 + (path[0] in MERGED_SECTIONS)
 
 
 def _not_allowed(error: ValidationError) -> Iterator[RuleFinding]:
@@ -285,7 +323,7 @@ def _other(error: ValidationError) -> Iterator[RuleFinding]:
     yield finding_at(_path(error), error_codes.WRONG_FORM, error.message, None)
 
 
-_EXPLANATIONS: dict[str, Callable[[ValidationError], Iterator[RuleFinding]]] = {
+_EXPLANATIONS: _Explanations = {
     "additionalProperties": _unknown_keys,
     "required": _missing,
     "not": _only_with_jwt,

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from hookline.config import error_codes
 from hookline.config.document_access import DocumentPath
 from hookline.config.secret_names import SECRET_VALUE, SECRET_WORDS, holds_secret_form, names_secret
+from hookline.diagnostics import Diagnostic
 from hookline.escaping import BLANK_SYMBOLS, DEFAULT_IGNORABLE, by_code_point, mask_unprintable
 
 # Control characters; line breaks of YAML 1.1 that are none in 1.2 (NEL, LS, PS); and default ignorable characters,
@@ -81,6 +82,23 @@ class SourceFinding:
     hint: str
 
 
+def source_diagnostic(
+    file: str, finding: SourceFinding, text: SourceText | None = None, hidden: HiddenText | None = None
+) -> Diagnostic:
+    """A finding of a file's text. Without `text` and `hidden`, it has no excerpt."""
+    line, column = finding.position.line, finding.position.column
+    excerpt = None if text is None or hidden is None else text.excerpt(line, column, hidden)
+    return Diagnostic(
+        code=finding.code,
+        file=file,
+        line=line,
+        column=column,
+        summary=finding.summary,
+        hint=finding.hint,
+        excerpt=excerpt,
+    )
+
+
 @dataclass(frozen=True)
 class SourceText:
     text: str
@@ -95,12 +113,29 @@ class SourceText:
         if line > len(self._lines) or column > limit:
             return None
         shown = _without_spans(self._lines[line - 1], line, hidden)
-        excerpt = mask_unprintable(shown.replace("\t", " ")[: 4 * limit])
-        excerpt = _USER_IN_URL.sub(r"\1[hidden]@", _PARAMETER_IN_URL.sub(_hide_parameter, excerpt))
-        if not hidden.complete:
-            excerpt = _SECRET_KEY.sub(r"\1[hidden]", excerpt)
-        excerpt = _ENCODED.sub(_hide_encoded, SECRET_VALUE.sub("[hidden]", excerpt))
+        excerpt = _masked(shown.replace("\t", " ")[: 4 * limit], hidden)
         return excerpt if len(excerpt) <= limit else excerpt[: limit - 1] + "…"
+
+    def shown_lines(self, hidden: HiddenText) -> list[str]:
+        """All lines, printable and without their secrets."""
+        shown, spans, passed = [], hidden.spans, 0
+        for number, text in enumerate(self._lines, start=1):
+            while passed < len(spans) and (end := spans[passed][1]) is not None and end.line < number:
+                passed += 1
+            following = passed
+            while following < len(spans) and spans[following][0].line <= number:
+                following += 1
+            here = HiddenText(spans[passed:following], hidden.complete)
+            shown.append(_masked(_without_spans(text, number, here), hidden))
+        return shown
+
+
+def _masked(text: str, hidden: HiddenText) -> str:
+    excerpt = mask_unprintable(text)
+    excerpt = _USER_IN_URL.sub(r"\1[hidden]@", _PARAMETER_IN_URL.sub(_hide_parameter, excerpt))
+    if not hidden.complete:
+        excerpt = _SECRET_KEY.sub(r"\1[hidden]", excerpt)
+    return _ENCODED.sub(_hide_encoded, SECRET_VALUE.sub("[hidden]", excerpt))
 
 
 def _without_spans(text: str, line: int, hidden: HiddenText) -> str:

@@ -16,7 +16,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from hookline.observe.snapshot import LatencyStatus, StatusSnapshot, WebhookStatus
+from hookline.observe.drain import DrainForecast
+from hookline.observe.snapshot import NO_RESPONSE, LatencyStatus, StatusSnapshot
 from hookline.observe.spool_owners import share_of
 from hookline.observe.status import waiting_by_reason
 
@@ -111,6 +112,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 MAX_REASON_LABELS: Final = 60
 MAX_SOURCE_LABELS: Final = 100
 MAX_PROCESS_LABELS: Final = 100
+RESPONSE_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx", NO_RESPONSE)
 PHASES: Final = ("closed", "open", "half_open", "gone")
 
 
@@ -170,22 +172,51 @@ class Metrics:
                            ((one.webhook, one.pending) for one in webhooks))  # fmt: skip
         yield gauge("oldest_undelivered_age_seconds", "Age of the oldest pending delivery; 0 if there is none. "
                      "Time during which the webhook is paused or disabled does not count.",
-                    by_name(self._oldest(webhooks)), "webhook")  # fmt: skip
+                    by_name(self._largest((one.webhook, one.oldest or 0.0) for one in webhooks)),
+                    "webhook")  # fmt: skip
         yield self._summed("dead_letters", "Deliveries in the dead letters.",
                            ((one.webhook, one.dead) for one in webhooks if one.dead))  # fmt: skip
+        yield from self._drain_metrics(report)
         yield gauge("rejected_lines", "Rejected lines or events in the dead letters.", report.spool.lines)
         deaths = self._folded(self._deaths, report.counts.dead)
         yield counter("dead_by_reason", "Deliveries that this process dead-lettered, by kind of reason.",
                       by_name(deaths), "reason")  # fmt: skip
-        lanes = report.relay.lanes
+        lanes, relay_at = report.relay.lanes, report.relay.at
         yield self._summed("in_flight", "Attempts in flight.", ((lane.webhook, lane.in_flight) for lane in lanes))
         yield self._phases(report)
         yield gauge("waiting_by_reason", "Pending deliveries of webhooks that currently admit no attempt, by reason.",
                     by_name(self._folded(self._waiting_reasons, waiting_by_reason(report))), "reason")  # fmt: skip
         yield self._summed("paused", "1 while an operator has paused the webhook.",
                            ((lane.webhook, int(lane.paused)) for lane in lanes))  # fmt: skip
+        left = ((lane.webhook, max(0.0, lane.keys_end - relay_at)) for lane in lanes if lane.keys_end is not None)
+        yield gauge("keys_left_seconds", "Time until the webhook has no active key for its tokens or signatures; 0 "
+                    "when it has none. No sample if its keys have no end.", by_name(self._smallest(left)),
+                    "webhook")  # fmt: skip
+        yield self._certificates(report)
         yield self._summed("disabled", "1 while the applied webhook is disabled.",
                            ((lane.webhook, int(lane.disabled)) for lane in lanes))  # fmt: skip
+
+    def _certificates(self, report: StatusSnapshot) -> Metric:
+        left: dict[tuple[str, ...], float] = {}
+        for lane in report.relay.lanes:
+            for kind, end in lane.certificate_ends.items():
+                labels = self._webhooks.of(lane.webhook) or OTHER_LABEL, kind
+                seconds = max(0.0, end - report.relay.at)
+                left[labels] = min(left.get(labels, seconds), seconds)
+        text = (
+            "Time until a certificate expires; 0 when it has. endpoint: the one of the latest handshake. client: the "
+            "webhook's own. No sample before the first attempt."
+        )
+        return gauge("certificate_left_seconds", text, left.items(), "webhook", "kind")
+
+    def _drain_metrics(self, report: StatusSnapshot) -> Iterator[Metric]:
+        drains = {lane.webhook: DrainForecast() for lane in report.relay.lanes} | dict(report.drain.webhooks)
+        known = ((name, one.seconds) for name, one in drains.items() if one.seconds is not None)
+        yield gauge("drain_seconds", "Time that the backlog takes at the present limits; 0 if nothing is pending. No "
+                    "sample while it is not known, or nothing is sent.", by_name(self._largest(known)),
+                    "webhook")  # fmt: skip
+        yield self._summed("drain_expiring", "Pending deliveries that will pass their maxAge before they are sent.",
+                           ((name, one.expiring or 0) for name, one in drains.items()))  # fmt: skip
 
     def _phases(self, report: StatusSnapshot) -> Metric:
         phases: Counter[tuple[str, ...]] = Counter()
@@ -204,7 +235,19 @@ class Metrics:
             if (label := self._webhooks.of(webhook)) is not None:
                 attempts[label, outcome] += n
         yield counter("attempts", "Attempts, by outcome.", attempts.items(), "webhook", "outcome")
+        yield self._responses(report)
         yield self._latencies(report.counts.latency, [str(float(bound)) for bound in report.counts.bounds])
+
+    def _responses(self, report: StatusSnapshot) -> Metric:
+        responses: Counter[tuple[str, ...]] = Counter()
+        for lane in report.relay.lanes:  # as above; a rate of failures needs the classes that did not occur yet
+            for name in RESPONSE_CLASSES:
+                responses[self._webhooks.of(lane.webhook) or OTHER_LABEL, name] = 0
+        for (webhook, name), n in report.counts.responses.items():
+            if (label := self._webhooks.of(webhook)) is not None:
+                responses[label, name] += n
+        text = "Attempts, by class of the HTTP status: 2xx, 3xx, 4xx, 5xx, or none without a response."
+        return counter("responses", text, responses.items(), "webhook", "class")
 
     def _latencies(self, latency: Mapping[str, LatencyStatus], bounds: list[str]) -> Metric:
         text = "Time from reading or replay to the result: delivered or dead."
@@ -266,12 +309,21 @@ class Metrics:
                 summed[label or OTHER_LABEL] += value  # type: ignore[assignment] # a Counter of floats
         return gauge(name, text, by_name(summed), "webhook")
 
-    def _oldest(self, webhooks: Iterable[WebhookStatus]) -> dict[str, float]:
-        oldest: dict[str, float] = {}
-        for one in webhooks:
-            if (label := self._webhooks.of(one.webhook)) is not None:
-                oldest[label] = max(oldest.get(label, 0.0), one.oldest or 0.0)
-        return oldest
+    def _largest(self, values: Iterable[tuple[str, float]]) -> dict[str, float]:
+        """The largest value of each label."""
+        largest: dict[str, float] = {}
+        for webhook, value in values:
+            if (label := self._webhooks.of(webhook)) is not None:
+                largest[label] = max(largest.get(label, 0.0), value)
+        return largest
+
+    def _smallest(self, values: Iterable[tuple[str, float]]) -> dict[str, float]:
+        """The smallest value of each label."""
+        smallest: dict[str, float] = {}
+        for webhook, value in values:
+            if (label := self._webhooks.of(webhook)) is not None:
+                smallest[label] = min(smallest.get(label, value), value)
+        return smallest
 
     @staticmethod
     def _folded(labels: Labels, values: Mapping[str, int]) -> Counter[str]:

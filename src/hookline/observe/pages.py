@@ -73,4 +73,5 @@ class MonitoringPages:
 
 
 def _status_json(report: StatusSnapshot) -> bytes:
-    return json.dumps(status_document(report.spool, report.relay, processes=report.processes)).encode() + b"\n"
+    document = status_document(report.spool, report.relay, processes=report.processes, drain=report.drain)
+    return json.dumps(document).encode() + b"\n"

@@ -7,8 +7,19 @@ A value of None does not apply at the moment, for example because nothing is pen
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
+
+from hookline.observe.drain import NO_DRAIN, DrainStatus
+
+
+class AgeGroup(msgspec.Struct, frozen=True):
+    """A number of pending deliveries whose ages are between two bounds."""
+
+    deliveries: int
+    oldest: float
+    youngest: float
 
 
 class WebhookStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +31,9 @@ class WebhookStatus(msgspec.Struct, frozen=True, kw_only=True):
         gone_reason: The reason why the endpoint is gone, for example ``http 410``.
         not_before: The time before which no attempt is made, requested by the endpoint.
         slot: The slot of the webhook in a shared spool; None in another one.
+        ages: The pending deliveries by age, the oldest first. The sum of their numbers is `pending`.
+        last_due: The latest time for which a retry of a pending delivery is planned.
+        moved_from: The address that the webhook had before its latest move.
     """
 
     webhook: str
@@ -31,6 +45,9 @@ class WebhookStatus(msgspec.Struct, frozen=True, kw_only=True):
     gone_reason: str | None = None
     not_before: float | None = None
     slot: int | None = None
+    ages: Sequence[AgeGroup] = ()
+    last_due: float | None = None
+    moved_from: str | None = None
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +112,11 @@ class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
         attempting: The ids of the deliveries in flight, at most some hundred of them.
         next_due: The time of the next retry.
         ordered: Whether the webhook receives deliveries with the same order key in order.
+        concurrency, rate, max_age: The limits of its configuration: attempts at once, attempts per second (None: no
+            limit), and the age at which a delivery becomes a dead letter. 0: an older relay does not report them.
+        keys_end: The time from which no key for tokens, or none for signatures, is active; None if there is no end.
+        certificate_ends: The times at which certificates expire, if they are known: ``endpoint`` for the one of
+            the latest handshake, ``client`` for the webhook's own.
     """
 
     webhook: str
@@ -108,6 +130,11 @@ class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
     ordered: bool = True
     paused: bool = False
     disabled: bool = False
+    concurrency: int = 0
+    rate: float | None = None
+    max_age: float = 0.0
+    keys_end: float | None = None
+    certificate_ends: Mapping[str, float] = {}
 
 
 class LagStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,6 +263,10 @@ class LatencyStatus(msgspec.Struct, frozen=True):
     seconds: float
 
 
+# The class of an attempt that got no response, beside 1xx to 5xx.
+NO_RESPONSE: Final = "none"
+
+
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """The counts of a relay since its start.
 
@@ -244,12 +275,14 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
         latency: The time to settle by webhook.
         bounds: The upper bounds of the buckets of all histograms.
         dead: The number of dead deliveries by kind of reason.
+        responses: Attempts by webhook and class of the HTTP status: ``2xx``, or NO_RESPONSE.
     """
 
     attempts: Mapping[tuple[str, str], int]
     latency: Mapping[str, LatencyStatus]
     bounds: Sequence[float]
     dead: Mapping[str, int]
+    responses: Mapping[tuple[str, str], int] = {}
 
 
 class StatusSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,3 +292,4 @@ class StatusSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     relay: RelayStatus
     counts: Counts
     processes: SpoolProcesses = SpoolProcesses()
+    drain: DrainStatus = NO_DRAIN

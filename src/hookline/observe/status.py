@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
+from hookline.observe.drain import NO_DRAIN, DrainStatus, drain_document, forecast_document
 from hookline.observe.snapshot import (
     Checkpoint,
     LagStatus,
@@ -25,7 +26,11 @@ ONE_OWNER: Final = SpoolProcesses()
 
 
 def status_document(
-    spool: SpoolStatus, relay: RelayStatus | None, holder: str | None = None, processes: SpoolProcesses = ONE_OWNER
+    spool: SpoolStatus,
+    relay: RelayStatus | None,
+    holder: str | None = None,
+    processes: SpoolProcesses = ONE_OWNER,
+    drain: DrainStatus = NO_DRAIN,
 ) -> dict[str, Any]:
     """The document.
 
@@ -34,6 +39,7 @@ def status_document(
         relay: The one relay of the spool, or the relay that serves the document. None: none runs, or it gives none.
         holder: The name of the relay.
         processes: The processes of a shared spool.
+        drain: The forecasts for the backlogs.
     """
     lanes = lanes_of(spool, relay, processes)
     known = {one.webhook: one for one in spool.webhooks}
@@ -53,7 +59,11 @@ def status_document(
             "oldestRecordSeconds": _seconds(spool.oldest_record),
             "duplicatesKnownSeconds": _seconds(window),
         },
-        "webhooks": [_webhook(one, lanes.get(one.webhook)) for one in webhooks],
+        "drain": drain_document(drain.whole),
+        "webhooks": [
+            {**_webhook(one, lanes.get(one.webhook)), "drain": forecast_document(drain.webhooks.get(one.webhook))}
+            for one in webhooks
+        ],
         "crashes": [{"work": one.work, "startsWithoutProgress": one.starts} for one in spool.crashes],
         "sources": _sources(spool, lags_of(relay, processes), with_reader=processes.shared),
         "relay": _relay(relay, holder),
@@ -108,6 +118,7 @@ def effective_dedupe_window(spool: SpoolStatus, relay: RelayStatus) -> float:
 def _webhook(one: WebhookStatus, lane: LaneStatus | None) -> dict[str, Any]:
     return {
         "webhook": one.webhook,
+        "movedFrom": one.moved_from,
         "pending": one.pending,
         "oldestSeconds": _seconds(one.oldest),
         "deadLetters": one.dead,
@@ -122,6 +133,9 @@ def _webhook(one: WebhookStatus, lane: LaneStatus | None) -> dict[str, Any]:
             "inFlight": lane.in_flight,
             "queued": lane.queued,
             "nextRetry": moment(lane.next_due),
+            "keysEnd": moment(lane.keys_end),
+            "endpointCertificateEnd": moment(lane.certificate_ends.get("endpoint")),
+            "clientCertificateEnd": moment(lane.certificate_ends.get("client")),
         },
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Notes for a created webhook in a folder that has held other organizations so far.
+"""Notes for a created or moved webhook in a folder that has held other organizations so far.
 
 CODEOWNERS gives a folder to a team, but any file may name any organization, and the relay then uses the secrets and
 events of that organization. A reviewer of the folder sees the note.
@@ -62,7 +62,7 @@ def _below_root(folder: PurePosixPath, root: PurePosixPath) -> Iterator[PurePosi
 
 
 def _with_note(change: Change, known: Organizations, root: PurePosixPath) -> Change:
-    if change.action is not Action.CREATE or change.source is None:
+    if change.action not in {Action.CREATE, Action.MOVE} or change.source is None:
         return change
     folder = PurePosixPath(change.source.file).parent
     folders = [root] if folder == root else _below_root(folder, root)

@@ -21,6 +21,8 @@ def pending_effect(change: Change) -> str | None:
             return None if number == 0 else f"{_deliveries(number)} {_become(number)}"
         case Action.UPDATE:
             return _effect_of_update(change, _enabled(change.before), _enabled(change.after))
+        case Action.MOVE:
+            return _effect_of_move(change)
         case _:
             assert_never(change.action)
 
@@ -29,6 +31,17 @@ def pending_summary(plan: Plan) -> str | None:
     """The number of pending deliveries that all deletions turn into dead letters; None if there is none."""
     number = sum(change.pending or 0 for change in plan.changes if change.action is Action.DELETE)
     return f"{_deliveries(number)} {_become(number)}." if number else None
+
+
+def _effect_of_move(change: Change) -> str | None:
+    number = change.pending
+    if number == 0:
+        return None
+    follow = f"{_deliveries(number)} {'moves' if number == 1 else 'move'} to {change.address}"
+    if not _enabled(change.after):
+        return f"{follow} and {'remains' if number == 1 else 'remain'} in the spool until it is enabled"
+    url = any(field.path == "/url" for field in change.fields)
+    return f"{follow} and {_are(number)} sent {'to the new URL' if url else 'there'}"
 
 
 def _effect_of_update(change: Change, was_enabled: bool, is_enabled: bool) -> str | None:

@@ -20,11 +20,13 @@ from msgspec import Meta
 from hookline.canonical import digest
 from hookline.errors import Stale, WrongUse
 from hookline.escaping import printable
-from hookline.model import Address, FileLocation
+from hookline.model import Address, FileLocation, SourcePlace
 from hookline.plan.diff import differences
 from hookline.plan.plan import Action, Change, Plan, fingerprint
 from hookline.plan.plan_document import FORMAT_VERSION
 from hookline.plan.planner import possible_renames
+from hookline.policy.policy import RuleLevel
+from hookline.policy.violation import Violation, ViolationKind
 
 # A webhook file may be nested 50 deep; a plan adds a few levels.
 MAX_PLAN_DEPTH = 60
@@ -39,11 +41,13 @@ _Hash = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 _Pointer = Annotated[str, Meta(pattern=r"^(?:/(?:[^~/]|~[01])*)*\Z")]  # RFC 6901
 
 
-# The keys of a change that its action requires. Those of `source`, `before` and `after` that it does not are null.
+# The keys of a change that its action requires. The others of these keys are null.
+_OPTIONAL_KEYS = {"moved_from": "movedFrom", "source": "source", "before": "before", "after": "after"}
 _REQUIRED_KEYS = {
     Action.CREATE: {"source", "after"},
     Action.UPDATE: {"source", "before", "after"},
     Action.DELETE: {"before"},
+    Action.MOVE: {"moved_from", "source", "before", "after"},
 }
 
 
@@ -65,6 +69,7 @@ class _Field(_Strict, frozen=True):
 class _Change(_Strict, frozen=True):
     address: str
     action: Action
+    moved_from: str | None
     source: _Source | None
     before: dict[str, Any] | None
     after: dict[str, Any] | None
@@ -74,10 +79,32 @@ class _Change(_Strict, frozen=True):
     pending: _Count | None
 
 
+class _Place(_Strict, frozen=True):
+    file: str
+    line: Annotated[int, Meta(ge=1)]
+    column: Annotated[int, Meta(ge=1)]
+
+
+class _Violation(_Strict, frozen=True):
+    """A violation at the time of the plan. An apply checks the policy of the state again."""
+
+    code: ViolationKind
+    rule: str
+    level: RuleLevel
+    message: str
+    detail: str | None
+    address: str | None
+    path: _Pointer
+    place: _Place | None
+    overridable: bool
+    overridden: str | None
+
+
 class _Summary(_Strict, frozen=True):
     create: _Count
     update: _Count
     delete: _Count
+    move: _Count
     unchanged: _Count
     blocked: _Count
 
@@ -89,6 +116,7 @@ class _PlanFile(_Strict, frozen=True):
     fingerprint: _Hash
     changes: list[_Change]
     summary: _Summary
+    violations: list[_Violation]  # an apply checks the policy again
 
 
 def read_plan(data: bytes, name: str) -> Plan:
@@ -135,7 +163,8 @@ def _plan(file: _PlanFile) -> Plan:
     _require((file.serial == 0) == (file.lineage is None), "serial and lineage do not match")
     changes = [_change(change, f"changes[{index}]") for index, change in enumerate(file.changes)]
     changes.sort(key=lambda change: change.address)
-    twice = next((one.address for one, other in pairwise(changes) if one.address == other.address), None)
+    addresses = sorted(address for change in changes for address in change.addresses)
+    twice = next((one for one, other in pairwise(addresses) if one == other), None)
     _require(twice is None, f"{twice} occurs twice")
     plan = Plan(
         lineage=file.lineage,
@@ -144,6 +173,7 @@ def _plan(file: _PlanFile) -> Plan:
         unchanged=file.summary.unchanged,
         fingerprint=file.fingerprint,
         renames=possible_renames(changes),
+        violations=tuple(_violation(one, f"violations[{index}]") for index, one in enumerate(file.violations)),
     )
     counted = {action: getattr(file.summary, action) for action in Action}
     _require(counted == {action: plan.count(action) for action in Action}, "summary does not match changes")
@@ -152,22 +182,25 @@ def _plan(file: _PlanFile) -> Plan:
 
 def _change(change: _Change, where: str) -> Change:
     action, before, after = change.action, change.before, change.after
-    for key in ("source", "before", "after"):
+    for key, name in _OPTIONAL_KEYS.items():
         matches = (getattr(change, key) is not None) == (key in _REQUIRED_KEYS[action])
-        _require(matches, f"{where}.{key} does not match the action {action}")
+        _require(matches, f"{where}.{name} does not match the action {action}")
     _require((before is None) == (change.before_hash is None), f"{where}.beforeHash does not match before")
-    _require(bool(change.fields) == (action is Action.UPDATE), f"{where}.fields does not match the action")
-    address = _address(change.address, where)
-    for key, document in (("before", before), ("after", after)):
-        valid = document is None or _is_webhook_of(document, address)
-        _require(valid, f"{where}.{key} is not a webhook of {where}.address")
+    has_fields = action in {Action.UPDATE, Action.MOVE}
+    _require(bool(change.fields) == has_fields, f"{where}.fields does not match the action")
+    address = _address(change.address, f"{where}.address")
+    old = None if change.moved_from is None else _address(change.moved_from, f"{where}.movedFrom")
+    for key, document, own in (("before", before, old or address), ("after", after, address)):
+        valid = document is None or _is_webhook_of(document, own)
+        _require(valid, f"{where}.{key} is not a webhook of {where}.{'movedFrom' if own == old else 'address'}")
     # The fields in the file are ignored, because edited fields could hide the real update.
     updates = before is not None and after is not None and digest(after) != change.before_hash
     fields = differences(before or {}, after or {}) if updates else ()
-    _require(bool(fields) == (action is Action.UPDATE), f"{where} changes no field")
+    _require(bool(fields) == has_fields, f"{where} changes no field")
     return Change(
         address=address,
         action=action,
+        moved_from=old,
         source=None if change.source is None else FileLocation(change.source.file, change.source.line),
         before=before,
         after=after,
@@ -178,11 +211,27 @@ def _change(change: _Change, where: str) -> Change:
     )
 
 
+def _violation(found: _Violation, where: str) -> Violation:
+    place = found.place
+    return Violation(
+        kind=found.code,
+        rule=found.rule,
+        level=found.level,
+        message=found.message,
+        address=None if found.address is None else _address(found.address, where),
+        path=found.path,
+        place=None if place is None else SourcePlace(place.file, place.line, place.column),
+        overridable=found.overridable,
+        detail=found.detail,
+        overridden=found.overridden,
+    )
+
+
 def _address(text: str, where: str) -> Address:
     try:
         return Address.parse(text)
     except ValueError as invalid:
-        raise _InvalidPlan(f"{where}.address is not ORGANIZATION/SANDBOX") from invalid
+        raise _InvalidPlan(f"{where} is not ORGANIZATION/SANDBOX") from invalid
 
 
 def _is_webhook_of(document: Mapping[str, Any], address: Address) -> bool:

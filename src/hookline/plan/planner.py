@@ -10,6 +10,7 @@ from hookline.canonical import Document, canonical_text, digest
 from hookline.model import Address, Declared, Desired
 from hookline.plan.deletion_guard import DeletionDecision, DeletionLimits, guard_deletions
 from hookline.plan.diff import differences
+from hookline.plan.move_guard import decide_move, moves_to_plan
 from hookline.plan.plan import Action, Change, Plan, Rename, fingerprint
 from hookline.state.store import Snapshot, Stored
 
@@ -22,17 +23,24 @@ def make_plan(
     Args:
         stored: The configuration that was applied last.
         desired: The configuration in the files. If it is narrowed to some files, nothing is deleted.
-        limits: The deletions that the command line allows.
+        limits: The deletions and moves that the command line allows.
         pending: The number of undelivered events by address; None if no spool was read.
     """
-    deleted = frozenset() if desired.narrowed else frozenset(stored.webhooks.keys() - desired.webhooks.keys())
-    decisions = guard_deletions(deleted, stored, len(desired.webhooks), limits, desired.misnamed)
+    moves = moves_to_plan(stored, desired)
+    moved = frozenset(moves.values())
+    deleted = frozenset() if desired.narrowed else frozenset(stored.webhooks.keys() - desired.webhooks.keys() - moved)
+    decisions = guard_deletions(deleted, stored, len(desired.webhooks), limits, desired.misnamed, moved=moved)
     counts = {} if pending is None else {**dict.fromkeys(stored.webhooks, 0), **pending}
     changes = [_delete(one, stored.webhooks[one], decisions[one], counts.get(one)) for one in deleted]
     for address, declared in desired.webhooks.items():
         found = stored.webhooks.get(address)
+        if address in moves:
+            old = moves[address]
+            decision = decide_move(old, address, stored, decisions[old], allow_move=limits.allow_move)
+            moving = _move(old, address, declared, stored.webhooks[old], decision)
+            changes.append(replace(moving, pending=_pending_of_move(old, address, pending)))
         # Nearly every webhook is unchanged. Comparing two texts is a thousand times cheaper than the diff.
-        if found is None or found.canonical != declared.canonical:
+        elif found is None or found.canonical != declared.canonical:
             changes += _change(address, declared, found, counts.get(address))
     unchanged = len(desired.webhooks) + len(deleted) - len(changes)
     changes.sort(key=lambda change: change.address)
@@ -50,11 +58,18 @@ def count_pending(plan: Plan, pending: Mapping[Address, int] | None) -> Plan:
     """A saved plan with the counts of this moment; unchanged if no spool was read."""
     if pending is None:
         return plan
-    counted = (
-        replace(one, pending=pending.get(one.address, None if one.action is Action.CREATE else 0))
-        for one in plan.changes
-    )
-    return replace(plan, changes=tuple(counted))
+    return replace(plan, changes=tuple(replace(one, pending=_pending_of(one, pending)) for one in plan.changes))
+
+
+def _pending_of(change: Change, pending: Mapping[Address, int]) -> int | None:
+    if change.moved_from is not None:
+        return _pending_of_move(change.moved_from, change.address, pending)
+    return pending.get(change.address, None if change.action is Action.CREATE else 0)
+
+
+def _pending_of_move(old: Address, new: Address, pending: Mapping[Address, int] | None) -> int | None:
+    """The deliveries that are pending for the old address, and those of an earlier webhook at the new one."""
+    return None if pending is None else pending.get(old, 0) + pending.get(new, 0)
 
 
 def _change(address: Address, declared: Declared, stored: Stored | None, pending: int | None) -> Iterator[Change]:
@@ -72,6 +87,25 @@ def _change(address: Address, declared: Declared, stored: Stored | None, pending
         before_hash=None if stored is None else stored.hash,
         fields=() if before is None else differences(before, after),
         pending=pending,
+        declared=declared,
+    )
+
+
+def _move(old: Address, new: Address, declared: Declared, stored: Stored, decision: DeletionDecision) -> Change:
+    before, after = _sorted(stored.document), json.loads(declared.canonical)
+    return Change(
+        address=new,
+        action=Action.MOVE,
+        moved_from=old,
+        source=declared.source,
+        before=before,
+        after=after,
+        before_hash=stored.hash,
+        fields=differences(before, after),
+        blocked=decision.blocked,
+        allowed=decision.allowed,
+        option=decision.option,
+        declared=declared,
     )
 
 
@@ -85,6 +119,7 @@ def _delete(address: Address, stored: Stored, decision: DeletionDecision, pendin
         before_hash=stored.hash,
         blocked=decision.blocked,
         allowed=decision.allowed,
+        option=decision.option,
         pending=pending,
     )
 

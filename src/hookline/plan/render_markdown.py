@@ -15,7 +15,14 @@ from dataclasses import dataclass, replace
 
 from hookline.escaping import printable
 from hookline.plan.plan import Action, Plan
-from hookline.plan.render_text import MAX_DETAILED_CREATIONS, change_counts, change_rows, rename_rows, sorted_changes
+from hookline.plan.render_text import (
+    MAX_DETAILED_CREATIONS,
+    change_counts,
+    change_rows,
+    rename_rows,
+    rows_of_violation,
+    sorted_changes,
+)
 
 MAX_COMMENT_CHARACTERS = 60_000
 """Characters of a whole comment; GitHub refuses one of more than 65,536."""
@@ -27,12 +34,15 @@ _HEAD_SHARE = 0.7
 _TITLES = {
     "delete": "Deleted",
     "blocked": "Blocked",
+    "denied": "Denied by the policy",
+    "warning": "Warnings of the policy",
+    "move": "Moved",
     "update": "Updated",
     "create": "Created",
     "rename": "Possible renames",
 }
 # GitHub shows these lines of a diff in red, orange and green.
-_MARKS = {Action.DELETE: "-", Action.UPDATE: "!", Action.CREATE: "+"}
+_MARKS = {Action.DELETE: "-", Action.UPDATE: "!", Action.CREATE: "+", Action.MOVE: "!"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,8 @@ def marker(fingerprint: str) -> str:
 def render_markdown(plan: Plan) -> str:
     """The comment, at most 60,000 characters. A longer one is cut in the middle. It ends with a line break."""
     parts = [marker(plan.fingerprint), f"### hookline plan: {change_counts(plan) if plan.changes else 'no changes'}"]
+    if plan.is_denied:
+        parts.append("**Nothing is applied while the policy denies the plan.**")
     if plan.blocked:
         parts.append("**Nothing is applied while a change is blocked.**")
     lines = list(_lines(plan))
@@ -65,10 +77,15 @@ def render_markdown(plan: Plan) -> str:
 
 
 def _lines(plan: Plan) -> Iterator[_Line]:
+    """The lines of all sections. What denies the plan comes first, because the middle of a long comment is cut."""
+    for violation in plan.violations:
+        section, mark = ("denied", "-") if violation.denies else ("warning", "!")
+        for row in rows_of_violation(violation):
+            yield _Line(section, _escape(f"{mark}{row.text[1:]}"))
     folded = plan.count(Action.CREATE) > MAX_DETAILED_CREATIONS
     for change in sorted_changes(plan):
         section = "blocked" if change.blocked else str(change.action)
-        rows = change_rows(replace(change, pending=None), folded=folded)
+        rows = change_rows(replace(change, pending=None, drain=None), folded=folded)
         for number, row in enumerate(rows):
             text = _MARKS[change.action] + row.text[1:]  # instead of the row's symbol, or of a space
             yield _Line(section, _escape(text), change.action if number == 0 else None)

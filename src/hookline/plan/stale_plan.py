@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC
+from typing import Any
 
 from hookline.errors import Stale
 from hookline.escaping import printable
-from hookline.plan.deletion_guard import UNREAD_FILE, DeletionDecision, DeletionLimits, guard_deletions
+from hookline.plan.deletion_guard import NO_DECISION, UNREAD_FILE, DeletionLimits, guard_deletions
+from hookline.plan.move_guard import decide_move, is_refused
 from hookline.plan.plan import Action, Change, Plan
 from hookline.state.store import HistoryRecord, Snapshot
 
 DIRTY_SUFFIX = "-dirty"
 """Ends a commit in the history if the files differ from the commit, as in `git describe --dirty`."""
 _MAX_LISTED = 5
-_PAST_TENSE = {Action.CREATE: "created", Action.UPDATE: "updated", Action.DELETE: "deleted"}
+_PAST_TENSE = {Action.CREATE: "created", Action.UPDATE: "updated", Action.DELETE: "deleted", Action.MOVE: "moved"}
 
 
 def changed_since(saved: Plan, stored: Snapshot, records: Iterable[HistoryRecord]) -> tuple[Change, ...]:
@@ -25,29 +27,52 @@ def changed_since(saved: Plan, stored: Snapshot, records: Iterable[HistoryRecord
     do not matter.
     """
     touched = {
-        found.get("address") for record in records if record.serial > saved.serial for found in record.entry.changes
+        address
+        for record in records
+        if record.serial > saved.serial
+        for found in record.entry.changes
+        for address in _addresses(found)
     }
-    found = ((change, stored.webhooks.get(change.address)) for change in saved.changes)
     return tuple(
         change
-        for change, webhook in found
-        if str(change.address) in touched or change.before_hash != (webhook.hash if webhook else None)
+        for change in saved.changes
+        if not touched.isdisjoint(map(str, change.addresses)) or not _fits(change, stored)
     )
 
 
+def _addresses(change: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The addresses of a change in the history: two for a move, first the old one."""
+    return tuple(change[key] for key in ("movedFrom", "address") if change.get(key) is not None)
+
+
+def _fits(change: Change, stored: Snapshot) -> bool:
+    """Whether the state still has the webhook that the plan changes, with the same content."""
+    found = stored.webhooks.get(change.address)
+    if change.moved_from is not None:
+        if (found is not None) != is_refused(change.blocked):
+            return False
+        found = stored.webhooks.get(change.moved_from)
+    return change.before_hash == (found.hash if found else None)
+
+
 def rebase_plan(saved: Plan, stored: Snapshot, limits: DeletionLimits) -> Plan:
-    """The same changes for `stored`, with a new decision on the deletions. `changed_since` must be empty."""
+    """The same changes for `stored`, with a new decision on deletions and moves. `changed_since` must be empty."""
     deleted = frozenset(change.address for change in saved.changes if change.action is Action.DELETE)
+    moved = frozenset(change.moved_from for change in saved.changes if change.moved_from is not None)
     remaining = len(stored.webhooks) - len(deleted) + saved.count(Action.CREATE)
-    decisions = guard_deletions(deleted, stored, remaining, limits)
-    unread = {
-        one.address: guard_deletions(deleted, stored, remaining, limits, _unread_files(one)) for one in saved.blocked
-    }
+    decisions = guard_deletions(deleted, stored, remaining, limits, moved=moved)
     changes = []
     for change in saved.changes:
-        decision = unread.get(change.address, decisions).get(change.address, DeletionDecision())
-        changes.append(replace(change, blocked=decision.blocked, allowed=decision.allowed))
-    unchanged = len(stored.webhooks) - len(deleted) - saved.count(Action.UPDATE)
+        decision = decisions.get(change.moved_from or change.address, NO_DECISION)
+        if change.moved_from is not None:
+            old, new, allow_move = change.moved_from, change.address, limits.allow_move
+            decision = decide_move(old, new, stored, decision, allow_move=allow_move)
+        elif change.blocked is not None:
+            unread = _unread_files(change)
+            again = guard_deletions(deleted, stored, remaining, limits, unread, moved=moved)
+            decision = again.get(change.address, NO_DECISION)
+        changes.append(replace(change, blocked=decision.blocked, allowed=decision.allowed, option=decision.option))
+    unchanged = len(stored.webhooks) - len(deleted) - saved.count(Action.UPDATE) - len(moved)
     return replace(saved, lineage=stored.lineage, serial=stored.serial, changes=tuple(changes), unchanged=unchanged)
 
 
@@ -87,12 +112,14 @@ def raise_if_expected_before(expected: Plan, records: Iterable[HistoryRecord]) -
 
 def describe_later_apply(plan: Plan, done: HistoryRecord, records: Iterable[HistoryRecord]) -> str:
     """The last apply after `done` that touched a webhook of `plan`, as the end of a sentence; empty without one."""
-    addresses = {str(change.address) for change in plan.changes}
+    addresses = {str(address) for change in plan.changes for address in change.addresses}
     touching = [
-        (record, str(found["address"]))
+        (record, str(address))
         for record in records
+        if record.serial > done.serial
         for found in record.entry.changes
-        if record.serial > done.serial and found.get("address") in addresses
+        for address in _addresses(found)
+        if address in addresses
     ]
     if not touching:
         return ""
@@ -129,16 +156,21 @@ def _hint(saved: Plan) -> str:
 
 
 def _describe(saved: Plan, change: Change, records: Iterable[HistoryRecord]) -> str:
-    address = str(change.address)
+    own = tuple(map(str, change.addresses))
     touching = [
-        (record, _PAST_TENSE.get(found["action"], "changed"))
+        (record, found, str(address))
         for record in records
+        if record.serial > saved.serial
         for found in record.entry.changes
-        if record.serial > saved.serial and found.get("address") == address
+        for address in _addresses(found)
+        if address in own
     ]
     if not touching:
-        return f"{printable(address)} has changed without an apply: run `hookline drift` for details"
-    record, action = touching[-1]
+        return f"{printable(own[0])} has changed without an apply: run `hookline drift` for details"
+    record, found, address = touching[-1]
+    action = _PAST_TENSE.get(found["action"], "changed")
+    if found["action"] == Action.MOVE:
+        address, action = str(found.get("movedFrom")), f"moved to {printable(str(found['address']))}"
     return f"{printable(address)} was {action} by {attribution(record)}"
 
 

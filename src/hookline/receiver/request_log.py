@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from hookline.escaping import escape_json
 from hookline.http_connection import HttpRequest
@@ -24,7 +24,8 @@ _READABLE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 def request_as_line(request: HttpRequest, verified: Verified, *, at: float, status: int | None) -> bytes:
     """Returns the request, which arrived `at` (Unix time in seconds), as a line of NDJSON.
 
-    The body is in ``body`` if it is JSON, otherwise in ``bodyText`` if it is UTF-8, otherwise in ``bodyBase64``.
+    The body is in ``body`` if it is JSON, otherwise in ``bodyText`` if it is UTF-8, otherwise in ``bodyBase64``. JSON
+    with other bytes than `compact_json` is in ``bodyBase64`` too, because a signature is over the bytes.
     `status` is None if the client left before the response.
     """
     fields = {
@@ -38,7 +39,7 @@ def request_as_line(request: HttpRequest, verified: Verified, *, at: float, stat
         results["signature"] = verified.signature
     ending = {"status": status, "verified": results}
     try:
-        return _encode({**fields, "body": parse_json(request.body), **ending})
+        return _encode({**fields, **_parsed(request.body), **ending})
     except ValueError:
         return _encode({**fields, **_unparsed(request.body or b""), **ending})
 
@@ -51,6 +52,20 @@ def parse_json(body: bytes | None) -> Any:
         return _DECODER.decode(body.decode())
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def compact_json(value: Any) -> bytes:
+    """Returns the form of JSON that hookline sends. Raises ValueError for text without a UTF-8 form."""
+    return _READABLE.encode(value).encode()
+
+
+def _parsed(body: bytes | None) -> dict[str, Any]:
+    value = parse_json(body)
+    try:
+        is_compact = body is None or compact_json(value) == body
+    except (ValueError, RecursionError):
+        is_compact = False
+    return {"body": value} if is_compact else {"body": value, "bodyBase64": base64.b64encode(body or b"").decode()}
 
 
 def _unparsed(body: bytes) -> dict[str, str]:
@@ -67,16 +82,23 @@ def _encode(value: dict[str, Any]) -> bytes:
         raise ValueError("nested too deeply") from None
 
 
-class RequestLog:
-    """Buffers lines. The receiver sends no response before its line is flushed."""
+class RequestLine(Protocol):
+    """Makes the line of a request, with its line end: `request_as_line`, or another form."""
 
-    def __init__(self, *sinks: BinaryIO) -> None:
+    def __call__(self, request: HttpRequest, verified: Verified, *, at: float, status: int | None) -> bytes: ...
+
+
+class RequestLog:
+    """Buffers the lines that `line` makes. The receiver sends no response before its line is flushed."""
+
+    def __init__(self, line: RequestLine, *sinks: BinaryIO) -> None:
+        self._line = line
         self._sinks = sinks
         self._lines: list[bytes] = []
 
-    def add(self, line: bytes) -> None:
-        if self._sinks:
-            self._lines.append(line)
+    def add(self, request: HttpRequest, verified: Verified, *, at: float, status: int | None) -> None:
+        """Adds the line of a request, with the arguments of `request_as_line`."""
+        self._lines.append(self._line(request, verified, at=at, status=status))
 
     def flush(self) -> None:
         """Writes all lines to the sinks. Raises OSError if a sink fails."""

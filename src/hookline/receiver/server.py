@@ -15,7 +15,7 @@ from hookline.receiver import certificates
 from hookline.receiver.faults import OUTAGE_STATUS, random_status
 from hookline.receiver.protected_paths import is_protected
 from hookline.receiver.receiver_settings import MAX_RECEIVED_BODY_BYTES, MAX_RECEIVED_HEAD_BYTES, ReceiverSettings
-from hookline.receiver.request_log import RequestLog, request_as_line
+from hookline.receiver.request_log import RequestLine, RequestLog, request_as_line
 from hookline.receiver.responses import ReceiverResponse, Stats, Verified, respond_to
 from hookline.receiver.signature_verifier import SignatureVerifier, read_signature_keys
 from hookline.receiver.verification import PayloadCheck, TokenVerifier, read_keys
@@ -25,16 +25,23 @@ CLOSING_SECONDS = 0.5
 
 
 class Receiver:
-    """One run. Each of `outputs` gets a line per request. `clock` is in Unix seconds.
+    """One run. Each of `outputs` gets a line of JSON for each request, and `live` the line that its function returns.
 
-    Raises HooklineError for bad keys.
+    `clock` is in Unix seconds. Raises HooklineError for bad keys.
     """
 
     def __init__(
-        self, settings: ReceiverSettings, *, outputs: Sequence[BinaryIO] = (), clock: Callable[[], float] = time.time
+        self,
+        settings: ReceiverSettings,
+        *,
+        outputs: Sequence[BinaryIO] = (),
+        live: tuple[RequestLine, BinaryIO] | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        self._log = RequestLog(*outputs)
+        # The record comes first: a terminal that is lost loses no recorded request.
+        self._logs = [RequestLog(request_as_line, *outputs)] if outputs else []
+        self._logs += [] if live is None else [RequestLog(live[0], live[1])]
         self._clock = clock
         self.identity = certificates.prepare_certificates(
             settings.tls_dir, settings.names, now=datetime.fromtimestamp(clock(), UTC)
@@ -158,7 +165,8 @@ class Receiver:
             response = ReceiverResponse(503, close=True, on_purpose=True)
         sent = None if connection.closed.is_set() else response
         self._stats.count(request, verified, sent)
-        self._log.add(request_as_line(request, verified, at=arrived, status=sent.status if sent else None))
+        for log in self._logs:
+            log.add(request, verified, at=arrived, status=sent.status if sent else None)
         if not self._outbox:
             asyncio.get_running_loop().call_soon(self._flush)
         self._outbox.append((connection, response))
@@ -170,7 +178,8 @@ class Receiver:
         outbox, self._outbox = self._outbox, []
         self.unanswered -= len(outbox)
         try:
-            self._log.flush()
+            for log in self._logs:
+                log.flush()
         except (OSError, OutputLost) as error:
             # A request that is not recorded must not get a response.
             self._failure = error

@@ -99,3 +99,10 @@ def is_sendable(payload: PayloadLine) -> bool:
         feedback.response_millis,
     )
     return further == _NO_FURTHER
+
+
+def moved_payload(payload: PayloadLine, organization: str, sandbox: str) -> PayloadLine:
+    """Returns the payload with another address."""
+    assert payload.sandbox is not None
+    renamed = msgspec.structs.replace(payload.sandbox, name=sandbox)
+    return msgspec.structs.replace(payload, organization=organization, sandbox=renamed)

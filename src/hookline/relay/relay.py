@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ import msgspec
 
 from hookline.errors import HooklineError
 from hookline.observe.log import Log
+from hookline.relay.activity_recorder import ActivityRecorder
 from hookline.relay.clock import monotonic_microseconds
 from hookline.relay.ingest.ingester import IngestResult
 from hookline.relay.routing import Defaults
@@ -25,12 +26,16 @@ from hookline.relay.summary import InputEnd
 
 WATCH_SECONDS: Final = 1.0
 PROGRESS_SECONDS: Final = 0.2
+# A run that ends asks this often whether the other processes have settled their share.
+SETTLED_POLL_SECONDS: Final = 0.25
 
 
 class Ending(Enum):
-    """Why a run ended."""
+    """Why a run ended. SETTLED: nothing of its input is pending, nor anything that was stored before. HELD: only
+    deliveries of disabled and paused webhooks are."""
 
     SETTLED = auto()
+    HELD = auto()
     TIMED_OUT = auto()
     STOPPED = auto()
     WRONG_FORMAT = auto()
@@ -82,6 +87,7 @@ class Relay:
         parts: RelayParts,
         *,
         status_collector: StatusCollector,
+        activity_recorder: ActivityRecorder,
         log: Log,
         notify: Callable[[str], None],
         on_progress: Callable[[Progress], None] | None = None,
@@ -93,6 +99,7 @@ class Relay:
             settings: The settings.
             parts: The parts that do the work.
             status_collector: Collects their status.
+            activity_recorder: Records the activity of each minute.
             log: Receives the lines about signals.
             notify: Sends a state to the service manager.
             on_progress: Called several times per second, if given.
@@ -103,6 +110,7 @@ class Relay:
         self._parts = parts
         self._thread = parts.thread
         self._status_collector = status_collector
+        self._activity_recorder = activity_recorder
         self._log = log
         self._notify = notify
         self._on_progress = on_progress
@@ -140,13 +148,15 @@ class Relay:
     async def _run(self) -> Ending:
         if self._ownership is None:  # otherwise, when it takes slots over
             await self._parts.delivery_guard.count_starts()
-        await self._parts.state_watcher.read()
+        if not await self._read_state():
+            return Ending.STOPPED
         self._status_collector.ready()
         self._notify(READY)
         stopped = asyncio.create_task(self._stop_requested.wait())
         reading = asyncio.create_task(self._parts.ingester.run())
         main = asyncio.create_task(self._drain_after(reading))
-        works = [self._deliver(), self._watch(), self._report_progress(), self._status_collector.run()]
+        works = [self._deliver(), self._watch(), self._report_progress(), self._status_collector.run(),
+                 self._activity_recorder.run()]  # fmt: skip
         if self._ownership is not None:
             works.append(self._ownership.run())
         background = [asyncio.create_task(work) for work in works]
@@ -161,6 +171,20 @@ class Relay:
             self._status_collector.stopping()
             self._notify(STOPPING)
             await self._end([stopped, reading, main, *background])
+
+    async def _read_state(self) -> bool:
+        """Read the state for the first time. A process of a shared spool waits while it cannot be read: the database
+        may be away since this process has joined. Returns False if the relay is stopped before that."""
+        if self._ownership is None:
+            await self._parts.state_watcher.read()
+            return True
+        while not self._stop_requested.is_set():
+            if await self._parts.state_watcher.refresh():
+                return True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_SECONDS):
+                    await self._stop_requested.wait()
+        return False
 
     async def _deliver(self) -> None:
         if await self._parts.delivery_guard.wait():
@@ -181,6 +205,7 @@ class Relay:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._parts.ingester.close()
         await self._parts.dispatcher.stop(self._settings.grace_seconds)
+        await self._activity_recorder.record_last()
 
     async def _drain_after(self, reading: asyncio.Task[IngestResult]) -> Ending:
         match await asyncio.shield(reading):
@@ -192,25 +217,39 @@ class Relay:
                 return await self._drain()
 
     async def _drain(self) -> Ending:
-        """Wait until only disabled and paused webhooks have pending deliveries, at most for `max_wait_seconds`."""
+        """Wait until only disabled and paused webhooks have pending deliveries, at most for `max_wait_seconds`. On a
+        shared spool, these are the deliveries that are stored when the input ends, whoever settles them."""
         if self._settings.until_stopped:
             await asyncio.Event().wait()
         self._draining = True
         self._parts.dispatcher.expect_end()
-        round_ended = self._parts.dispatcher.round_ended
         try:
             async with asyncio.timeout(self._settings.max_wait_seconds):
-                if self._ownership is not None:  # a short input can end before that
-                    await self._ownership.shared_out()
-                while True:
-                    round_ended.clear()  # before the check, so that a round that ends during it counts
-                    if self._parts.dispatcher.idle():
-                        pending = await self._thread.run(self._thread.spool.pending)
-                        if pending <= self._parts.dispatcher.suspended_addresses():
-                            return Ending.SETTLED
-                    await round_ended.wait()
+                if self._ownership is not None:
+                    return await self._all_settled(self._ownership)
+                return await self._own_settled()
         except TimeoutError:
             return Ending.TIMED_OUT
+
+    async def _own_settled(self) -> Ending:
+        """Wait for the lanes of this process, which owns all endpoints."""
+        dispatcher = self._parts.dispatcher
+        while True:
+            dispatcher.round_ended.clear()  # before the check, so that a round that ends during it counts
+            if dispatcher.idle():
+                pending = await self._thread.run(self._thread.spool.pending)
+                if pending <= dispatcher.suspended_addresses():
+                    return Ending.HELD if pending else Ending.SETTLED
+            await dispatcher.round_ended.wait()
+
+    async def _all_settled(self, ownership: Ownership) -> Ending:
+        """Wait for all processes of a shared spool. Others may store more in the meantime, which does not count."""
+        place = await ownership.latest_place()
+        while True:
+            pending = await ownership.pending_until(place)
+            if all(pending.values()):
+                return Ending.HELD if pending else Ending.SETTLED
+            await asyncio.sleep(SETTLED_POLL_SECONDS)
 
     async def _watch(self) -> None:
         """Check the clock and the state each second, and at once after SIGHUP."""

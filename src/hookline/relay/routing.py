@@ -7,15 +7,19 @@ providers, so `SkipNames` bounds their number: a log with a million invented sta
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+import msgspec
+
 from hookline.errors import WrongUse
+from hookline.model import Address
 from hookline.relay.delivery_record import Delivery, Rejected, RoutingResult, Skipped
 from hookline.relay.event import Event
 from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
 from hookline.relay.payload_line import PayloadLine
 from hookline.relay.webhook_route import WebhookRoute
+from hookline.state.moved_webhooks import MovedWebhooks
 from hookline.state.store import Snapshot
 
 # The keys are stable, because summaries, metrics and alerts count by them. The name of a status that is not relayed
@@ -68,18 +72,21 @@ class Routes:
 
     by_name: Mapping[_Place, WebhookRoute]
     by_id: Mapping[_Place, WebhookRoute]
+    moved: MovedWebhooks = field(default_factory=MovedWebhooks)
 
     @classmethod
     def from_snapshot(cls, snapshot: Snapshot) -> Routes:
         by_name: dict[_Place, WebhookRoute] = {}
         by_id: dict[_Place, list[WebhookRoute]] = {}
+        moved = MovedWebhooks(snapshot.moves)
         for stored in snapshot.webhooks.values():
-            route = WebhookRoute(stored.webhook)
+            webhook = stored.webhook
+            route = WebhookRoute(webhook, moved.identity(webhook.address))
             by_name[route.address] = route
             if route.sandbox_id is not None:
                 by_id.setdefault((route.address.organization, route.sandbox_id), []).append(route)
         # An id that two webhooks claim is ambiguous, so it identifies neither.
-        return cls(by_name, {key: claims[0] for key, claims in by_id.items() if len(claims) == 1})
+        return cls(by_name, {key: claims[0] for key, claims in by_id.items() if len(claims) == 1}, moved)
 
     def route(self, event: Event, defaults: Defaults) -> RoutingResult:
         """Returns the event's delivery, or the first reason against it in the order of SKIP_REASONS.
@@ -92,8 +99,17 @@ class Routes:
         return found.route(event, event.campaign_id or defaults.campaign or None)
 
     def reroute(self, delivery: Delivery) -> RoutingResult:
-        """Returns a delivery that was routed before, or Skipped if its webhook no longer exists."""
-        return delivery if delivery.address in self.by_name else Skipped("no_webhook")
+        """Returns a delivery that was routed before, or Skipped if its webhook no longer exists. If the webhook has
+        moved, the delivery goes to its new address.
+        """
+        if delivery.address in self.by_name:
+            return delivery
+        new = self.new_address(delivery.address)
+        return Skipped("no_webhook") if new is None else msgspec.structs.replace(delivery, address=new)
+
+    def new_address(self, old: Address) -> Address | None:
+        """Returns the address to which the webhook that had this one has moved, or None."""
+        return self.moved.new_address(old, self.by_name)
 
     def send_as_read(self, payload: PayloadLine) -> Delivery | None:
         """Returns the delivery of a line that is sent as it was decoded, or None: `route` decides about its event."""

@@ -11,11 +11,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import inf
 from typing import Final
 
 from msgspec.structs import replace
 
 from hookline.errors import HooklineError
+from hookline.key_rotation import TimedKey, end_of_keys
+from hookline.model import JwtAuthentication, Webhook
 from hookline.observe.snapshot import (
     LagStatus,
     LaneStatus,
@@ -33,7 +36,9 @@ from hookline.relay.ingest.ingester import Ingester
 from hookline.relay.service_manager import status_message
 from hookline.relay.slots.delivery_guard import DeliveryGuard
 from hookline.relay.sources.source import SourceLag
+from hookline.relay.spool.activity import minute_of
 from hookline.relay.spool.crash_guard import CrashGuard
+from hookline.relay.spool.drain_forecast import RECENT_MINUTES, DrainLimits, drain_status
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.state_watcher import StateWatcher
@@ -206,9 +211,12 @@ class StatusCollector:
 
     async def report(self) -> StatusSnapshot:
         """The whole status. Raises SpoolUnusable."""
-        spool = await self.spool()
+        spool, relay = await self.spool(), self.relay()
+        first = minute_of(self._clock.now()) - RECENT_MINUTES
+        activity = await asyncio.to_thread(self._statistics.activity, first) if spool.tally["pending"] else []
+        drain = drain_status(spool, relay, self._processes, {}, activity)
         return StatusSnapshot(
-            spool=spool, relay=self.relay(), counts=self._counters.snapshot(), processes=self._processes
+            spool=spool, relay=relay, counts=self._counters.snapshot(), processes=self._processes, drain=drain
         )
 
     def relay(self) -> RelayStatus:
@@ -240,7 +248,7 @@ class StatusCollector:
             connections=self._connections.open,
             connections_max=self._connections.limit,
             connections_awaited=self._connections.waiting,
-            lanes=[_lane(lane) for lane in self._dispatcher.lanes.values()],
+            lanes=[_lane(lane, now) for lane in self._dispatcher.lanes.values()],
             lags=self._lag_statuses,
         )
 
@@ -273,8 +281,20 @@ class StatusCollector:
                         seconds=max(0.0, now - seen[2]) if has_more else 0.0)  # fmt: skip
 
 
-def _lane(lane: Lane) -> LaneStatus:
-    breaker = lane.breaker
+def _keys_end(webhook: Webhook, now: float) -> float | None:
+    """The time from which a request would lack its token or its signature."""
+    authentication, signature = webhook.authentication, webhook.signature
+    keys: list[Sequence[TimedKey]] = []
+    if isinstance(authentication, JwtAuthentication):
+        keys.append(authentication.keys)
+    if signature is not None:
+        keys.append(signature.keys)
+    end = min((end_of_keys(one, now) for one in keys), default=inf)
+    return None if end == inf else end
+
+
+def _lane(lane: Lane, now: float) -> LaneStatus:
+    breaker, limits = lane.breaker, DrainLimits.of_policy(lane.webhook.delivery)
     return LaneStatus(
         webhook=str(lane.address),
         phase=str(breaker.phase),
@@ -287,4 +307,9 @@ def _lane(lane: Lane) -> LaneStatus:
         ordered=lane.ordered,
         paused=lane.paused,
         disabled=not lane.webhook.enabled,
+        concurrency=limits.concurrency,
+        rate=limits.rate,
+        max_age=limits.max_age_seconds,
+        keys_end=_keys_end(lane.webhook, now),
+        certificate_ends=lane.endpoint.certificate_ends(),
     )

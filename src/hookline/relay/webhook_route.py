@@ -16,8 +16,9 @@ from hookline.model import Channel, FeedbackStatus, Webhook
 from hookline.relay.delivery_record import MAX_DETAIL_CHARACTERS, Delivery, Rejected, RoutingResult, Skipped
 from hookline.relay.event import Event, encode_payload, payload_bytes, primary_identity
 from hookline.relay.ids import WebhookIds, framed
-from hookline.relay.payload_line import PayloadLine, is_sendable
+from hookline.relay.payload_line import PayloadLine, is_sendable, moved_payload
 from hookline.relay.payload_v2 import PAYLOAD_BYTES
+from hookline.state.moved_webhooks import WebhookIdentity
 
 # Providers do not report a message type. Feedback webhooks are for transactional messages, so an event without a type
 # is selected as transactional. Its payload contains null.
@@ -54,10 +55,11 @@ def _selections(
 
 
 class WebhookRoute:
-    """The route to one webhook."""
+    """The route to one webhook. Its ids come from its `identity`, which a webhook that has moved keeps."""
 
-    def __init__(self, webhook: Webhook) -> None:
+    def __init__(self, webhook: Webhook, identity: WebhookIdentity | None = None) -> None:
         self.address = webhook.address
+        self._identity = identity or WebhookIdentity(webhook.address)
         self.sandbox_id = webhook.sandbox_id
         self._webhook = webhook
         self._selections = _selections(webhook.events, webhook.channels, webhook.message_types)
@@ -65,7 +67,8 @@ class WebhookRoute:
 
     @cached_property
     def _ids(self) -> WebhookIds:
-        return WebhookIds(framed(self.address.organization) + framed(self.address.sandbox))
+        (organization, sandbox), after = self._identity
+        return WebhookIds(framed(organization) + framed(sandbox) + (framed(str(after)) if after else b""))
 
     def route(self, event: Event, campaign: str | None) -> RoutingResult:
         """Returns the event's delivery, or the reason why the webhook does not receive it.
@@ -119,8 +122,10 @@ class WebhookRoute:
             return None
         body = encode_payload(payload)
         order_key = self._order_key(execution.execution_id, payload.identity_map)
+        first = self._identity.address
+        content = body if first == self.address else encode_payload(moved_payload(payload, *first))
         return Delivery(
-            id=self._ids.delivery_id(body, request_id),
+            id=self._ids.delivery_id(content, request_id),
             address=self.address,
             order_key=order_key,
             body=body,
@@ -165,16 +170,19 @@ class WebhookRoute:
 
     def _is_own_content(self, event: Event) -> bool:
         """Returns whether the body is the same as `_own_content`."""
+        if self._identity.address != self.address:
+            return False
         has_own_sandbox_id = event.sandbox_id or not self.sandbox_id
         return self._body_bytes is payload_bytes and event.further is None and bool(has_own_sandbox_id)
 
     def _own_content(self, event: Event, campaign: str | None, request_id: str | None) -> bytes:
         """Returns the content that identifies the event: the payload in structure 1, without values of the webhook
-        and with the fields of structure 2. A change of the webhook's sandbox id or structure then does not create new
-        deliveries of old events.
+        and with the fields of structure 2. A change of the webhook's address, sandbox id or structure then does not
+        create new deliveries of old events.
         """
+        first = self._identity.address
         own = payload_bytes(
-            event, address=self.address, sandbox_id=event.sandbox_id, campaign_id=campaign, request_id=request_id
+            event, address=first, sandbox_id=event.sandbox_id, campaign_id=campaign, request_id=request_id
         )
         return own if event.further is None else own + msgspec.json.encode(event.further)
 

@@ -1,4 +1,4 @@
-"""Drift: breaks in the history's hash chain, and stored documents that differ from a replay of the history."""
+"""Drift: breaks in the history's hash chain, and documents, policy and moves that differ from a replay of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hookline.canonical import digest
 from hookline.model import Address
 from hookline.state.history_chain import ChainBreak, find_breaks
 from hookline.state.history_replay import AppliedChange, document_fields, equal_as_json, replay_history
-from hookline.state.store import HistoryRecord, Snapshot, Stored
+from hookline.state.policy_history import applied_policy
+from hookline.state.store import HistoryRecord, Move, Snapshot, Stored
 
 
 class DriftKind(StrEnum):
@@ -40,19 +41,59 @@ class DriftedWebhook:
 
 
 @dataclass(frozen=True, slots=True)
+class DriftedPolicy:
+    """The hashes of the applied and of the stored policy, None for no policy. `serial` is the apply that set it."""
+
+    applied: str | None
+    stored: str | None
+    serial: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DriftedMove:
+    """A recorded move that was ADDED by hand, or that an apply recorded and that was REMOVED."""
+
+    move: Move
+    kind: DriftKind
+
+
+@dataclass(frozen=True, slots=True)
 class Drift:
     breaks: tuple[ChainBreak, ...]
     webhooks: tuple[DriftedWebhook, ...]
+    policy: DriftedPolicy | None = None
+    moves: tuple[DriftedMove, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.breaks or self.webhooks)
+        return bool(self.breaks or self.webhooks or self.policy or self.moves)
 
 
 def find_drift(stored: Snapshot, records: Sequence[HistoryRecord]) -> Drift:
     """Differences between a state and its history, read at one moment. Raises ValueError if it cannot be replayed."""
     broken = tuple(find_breaks(stored.lineage, stored.serial, records)) if stored.lineage is not None else ()
     applied = replay_history(records)
-    return Drift(broken, tuple(_drifted(stored.webhooks, applied)))
+    return Drift(
+        broken, tuple(_drifted(stored.webhooks, applied)), _drifted_policy(stored, records), _moves(stored, records)
+    )
+
+
+def _drifted_policy(stored: Snapshot, records: Sequence[HistoryRecord]) -> DriftedPolicy | None:
+    applied = applied_policy(records)
+    if stored.policy == applied:
+        return None
+    return DriftedPolicy(
+        None if applied is None else applied.hash,
+        None if stored.policy is None else stored.policy.hash,
+        None if applied is None else applied.serial,
+    )
+
+
+def _moves(stored: Snapshot, records: Sequence[HistoryRecord]) -> tuple[DriftedMove, ...]:
+    applied = dict.fromkeys(move for record in records for move in record.entry.moves(record.serial))
+    known = dict.fromkeys(stored.moves)
+    added = [DriftedMove(move, DriftKind.ADDED) for move in known if move not in applied]
+    removed = [DriftedMove(move, DriftKind.REMOVED) for move in applied if move not in known]
+    return (*added, *removed)
 
 
 def _drifted(stored: Mapping[Address, Stored], applied: Mapping[Address, AppliedChange]) -> Iterator[DriftedWebhook]:

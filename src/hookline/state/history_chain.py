@@ -42,6 +42,8 @@ def entry_values(entry: HistoryEntry) -> dict[str, Any]:
         "fingerprint": entry.fingerprint,
         "changes": entry.changes,
         "lifted": entry.lifted,
+        "overrides": [{"rule": one.rule, "reason": one.reason} for one in entry.overrides],
+        "policy": None if entry.policy is None else {"text": entry.policy.text, "source": entry.policy.source},
         "note": entry.note,
     }
 

@@ -41,8 +41,25 @@ def replay_history(records: Iterable[HistoryRecord], up_to: int | None = None) -
 
 
 def desired_at(records: Iterable[HistoryRecord], serial: int) -> Desired:
-    """The webhooks after serial `serial`; sources are history entries. Raises ValueError like `replay_history`."""
-    return Desired({address: _declared(address, found) for address, found in replay_history(records, serial).items()})
+    """The webhooks after serial `serial`; sources are history entries. Raises ValueError like `replay_history`.
+
+    A webhook that has moved since then has its present address as `moved_from`: the way back is a move as well.
+    """
+    records = tuple(records)
+    found = {address: _declared(address, one) for address, one in replay_history(records, serial).items()}
+    now = {address: address for address in found}  # the present address of each webhook, by that of then
+    for record in records:
+        if record.serial > serial:
+            moves = {move.old: move.new for move in record.entry.moves(record.serial)}
+            deleted = {address for address, after in written_documents(record) if after is None} - moves.keys()
+            if moves or deleted:
+                now = {then: moves.get(one, one) for then, one in now.items() if one not in deleted}
+    moved = {then: one for then, one in now.items() if then != one and one not in found}
+    if moved:
+        # If another webhook has the address of then, it is updated, and the moved webhook is deleted.
+        held = replay_history(records)
+        moved = {then: one for then, one in moved.items() if then not in held}
+    return Desired(found, moved_from=moved)
 
 
 def _declared(address: Address, applied: AppliedChange) -> Declared:
@@ -58,7 +75,12 @@ def _declared(address: Address, applied: AppliedChange) -> Declared:
 
 
 def written_documents(record: HistoryRecord) -> Iterator[tuple[Address, Document | None]]:
-    """The documents that an apply wrote, by address; None is a deletion. Raises ValueError like `replay_history`."""
+    """The documents that an apply wrote, by address; None is a deletion. Raises ValueError like `replay_history`.
+
+    A move deletes the webhook at its earlier address.
+    """
+    for move in record.entry.moves(record.serial):
+        yield move.old, None
     for change in record.entry.changes:
         try:
             address, after = Address.parse(change["address"]), change["after"]
@@ -81,18 +103,27 @@ class BlamedField:
 def blame_fields(address: Address, document: Document, records: Iterable[HistoryRecord]) -> tuple[BlamedField, ...]:
     """The fields of the stored `document`, each with the apply that gave it its present value.
 
-    After a deletion, the apply that creates the webhook again sets all fields. Raises ValueError if the history
-    cannot be replayed.
+    After a deletion, the apply that creates the webhook again sets all fields. After a move, only the fields that it
+    changed have another apply. Raises ValueError if the history cannot be replayed.
     """
     known: _Known = {}
-    for record in records:
-        for at, after in written_documents(record):
-            if at == address:
+    for record, at in _with_addresses(address, records):
+        for written, after in written_documents(record):
+            if written == at:
                 known = {
                     path: known[path] if path in known and equal_as_json(known[path][0], value) else (value, record)
                     for path, value in document_fields(after or {}).items()
                 }
     return tuple(_blamed(path, value, known) for path, value in document_fields(document).items())
+
+
+def _with_addresses(address: Address, records: Iterable[HistoryRecord]) -> list[tuple[HistoryRecord, Address]]:
+    """Each record with the address that the webhook, now at `address`, had after it."""
+    found = []
+    for record in reversed(tuple(records)):
+        found.append((record, address))
+        address = next((move.old for move in record.entry.moves(record.serial) if move.new == address), address)
+    return found[::-1]
 
 
 def _blamed(path: str, value: Any, known: _Known) -> BlamedField:

@@ -68,6 +68,15 @@ def postgres_state_error(where: PostgresAddress, code: str | None, text: str) ->
     return HooklineError(f"the state {where}: {detail} (SQLSTATE {code})", hint=hint)
 
 
+def policy_denied_error(where: PostgresAddress) -> StateUnusable:
+    """Return the error for a role that may apply, but not set the policy."""
+    return StateUnusable(
+        f"this role may not set or clear the policy of the state {where}; nothing was changed",
+        hint="do it with a role that may write hookline.policies; docs/how-to/state-on-postgresql.md has its GRANT "
+        "statements",
+    )
+
+
 def postgres_damaged_error(where: PostgresAddress, detail: str) -> StateUnusable:
     return damaged_state_error(
         where, detail, hint="restore the schema hookline from a backup; hookline never rebuilds a state by itself"

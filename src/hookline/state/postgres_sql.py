@@ -1,10 +1,10 @@
 """The tables of stored states in PostgreSQL, format 1, and the statements on them.
 
-The states of a database share four tables in the schema ``hookline``. `meta` has one row. Its format is checked
+The states of a database share six tables in the schema ``hookline``. `meta` has one row. Its format is checked
 before anything else is read, and its `application` distinguishes these tables from those of builds before the first
 release. Documents are text, not jsonb: a rollback restores them byte for byte. Texts compare by their bytes,
-independent of the database's locale. No statement updates or deletes rows of `history`, so the role that applies
-needs no right to do so.
+independent of the database's locale. No statement updates or deletes rows of `history` and `moves`, so the role that
+applies needs no right to do so. The policy has its own table, so that this role can be denied the right to set it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 POSTGRES_FORMAT: Final = 1
 APPLICATION: Final = "hookline state"
-POSTGRES_TABLES: Final = ("meta", "states", "webhooks", "history")
+POSTGRES_TABLES: Final = ("meta", "states", "webhooks", "history", "policies", "moves")
 
 CREATE_SCHEMA: Final = "CREATE SCHEMA hookline"
 CREATE_TABLES: Final = """\
@@ -46,9 +46,25 @@ CREATE TABLE hookline.history (
     fingerprint text NOT NULL,
     changes text NOT NULL,
     lifted text NOT NULL,
+    overrides text NOT NULL,
+    policy text,
     note text,
     hash text NOT NULL,
     PRIMARY KEY (state, serial)
+);
+CREATE TABLE hookline.policies (
+    state text COLLATE "C" PRIMARY KEY REFERENCES hookline.states,
+    document text NOT NULL,
+    serial bigint NOT NULL
+);
+CREATE TABLE hookline.moves (
+    state text COLLATE "C" NOT NULL REFERENCES hookline.states,
+    serial bigint NOT NULL,
+    old_organization text COLLATE "C" NOT NULL,
+    old_sandbox text COLLATE "C" NOT NULL,
+    new_organization text COLLATE "C" NOT NULL,
+    new_sandbox text COLLATE "C" NOT NULL,
+    PRIMARY KEY (state, serial, old_organization, old_sandbox)
 );
 INSERT INTO hookline.meta VALUES (1, 1, 'hookline state');
 """
@@ -63,12 +79,18 @@ FIND_SCHEMA: Final = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = 'hoo
 # The tables of an earlier build have no column `application`: as JSON, a missing column reads as NULL.
 READ_FORMAT: Final = "SELECT format, to_jsonb(meta) ->> 'application' FROM hookline.meta AS meta WHERE id = 1"
 READ_STATE: Final = "SELECT lineage, serial FROM hookline.states WHERE name = %s"
+READ_CLOCK: Final = "SELECT clock_timestamp()"
 LOCK_STATE_ROW: Final = READ_STATE + " FOR UPDATE"
 READ_WEBHOOKS: Final = (
     "SELECT organization, sandbox, document FROM hookline.webhooks WHERE state = %s ORDER BY organization, sandbox"
 )
+READ_POLICY: Final = "SELECT document, serial FROM hookline.policies WHERE state = %s"
+READ_MOVES: Final = (
+    "SELECT old_organization, old_sandbox, new_organization, new_sandbox, serial FROM hookline.moves"
+    " WHERE state = %s ORDER BY serial, old_organization, old_sandbox"
+)
 _HISTORY: Final = (
-    "SELECT serial, at, who, git_commit, git_branch, fingerprint, changes, lifted, note, hash"
+    "SELECT serial, at, who, git_commit, git_branch, fingerprint, changes, lifted, overrides, policy, note, hash"
     " FROM hookline.history WHERE state = %s"
 )
 READ_HISTORY: Final = _HISTORY + " ORDER BY serial"
@@ -89,7 +111,10 @@ DELETE FROM hookline.webhooks AS stored
 USING unnest(%s::text[], %s::text[]) AS deleted (organization, sandbox)
 WHERE stored.state = %s AND stored.organization = deleted.organization AND stored.sandbox = deleted.sandbox
 """
-INSERT_HISTORY: Final = "INSERT INTO hookline.history VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+INSERT_HISTORY: Final = "INSERT INTO hookline.history VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+INSERT_MOVE: Final = "INSERT INTO hookline.moves VALUES (%s, %s, %s, %s, %s, %s)"
+DELETE_POLICY: Final = "DELETE FROM hookline.policies WHERE state = %s"
+INSERT_POLICY: Final = "INSERT INTO hookline.policies VALUES (%s, %s, %s)"
 
 BEGIN_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # Each statement sees all commits before its start, so a read after the lock returns the current state.

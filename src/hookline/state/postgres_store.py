@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import KW_ONLY, dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 import psycopg
@@ -28,8 +28,8 @@ from hookline.state import postgres_sql as sql
 from hookline.state.history_chain import next_record
 from hookline.state.postgres_address import LIBPQ_DEFAULTS, PostgresAddress, is_connection_lost
 from hookline.state.postgres_errors import LockHolder
-from hookline.state.rows import HistoryRow, history_row, read_history, read_webhooks
-from hookline.state.store import EMPTY, NONE_DECLARED, DocumentWrites, HistoryEntry, HistoryRecord, Snapshot
+from hookline.state.rows import HistoryRow, history_row, move_row, read_history, read_snapshot
+from hookline.state.store import EMPTY, NONE_DECLARED, Confirm, DocumentWrites, HistoryEntry, HistoryRecord, Snapshot
 from hookline.state.store_errors import earlier_build_error, newer_format_error, raise_if_stale
 
 PostgresConnection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
@@ -63,8 +63,11 @@ class PostgresStore:
         with self._mapped_errors(), closing(self._connect()) as connection, _read_transaction(connection):
             if (found := self._read_version(connection)) is None:
                 return EMPTY
-            rows = connection.execute(sql.READ_WEBHOOKS, (self.where.name,)).fetchall()
-            return Snapshot(lineage=found[0], serial=found[1], webhooks=read_webhooks(rows, declared))
+            name = (self.where.name,)
+            rows = connection.execute(sql.READ_WEBHOOKS, name).fetchall()
+            policy: Any = connection.execute(sql.READ_POLICY, name).fetchone()
+            moves: Any = connection.execute(sql.READ_MOVES, name).fetchall()
+            return read_snapshot(found, rows, policy, moves, declared)
 
     def version(self) -> tuple[str | None, int]:
         """Uses one connection that stays open, because new connections every second would fill the server's log."""
@@ -88,11 +91,17 @@ class PostgresStore:
                 return ()
             return read_history(_history_rows(connection, sql.READ_HISTORY, self.where.name))
 
-    def commit(self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> Snapshot:
+    def now(self) -> datetime:
+        with self._mapped_errors(), closing(self._connect()) as connection:
+            return _database_time(connection)
+
+    def commit(
+        self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry, confirm: Confirm | None = None
+    ) -> Snapshot:
         with self._mapped_errors(), closing(self._connect()) as connection:
             try:
                 self._begin_write(connection, self.lock_timeout, entry.who)
-                snapshot, record = self._write(connection, base, written, entry)
+                snapshot, record = self._write(connection, base, written, entry, confirm)
             except psycopg.Error as ended:
                 if (busy := self._lock_error(base, ended.sqlstate)) is None:
                     raise
@@ -109,7 +118,12 @@ class PostgresStore:
         return snapshot
 
     def _write(
-        self, connection: PostgresConnection, base: Snapshot, written: DocumentWrites, entry: HistoryEntry
+        self,
+        connection: PostgresConnection,
+        base: Snapshot,
+        written: DocumentWrites,
+        entry: HistoryEntry,
+        confirm: Confirm | None,
     ) -> tuple[Snapshot, HistoryRecord]:
         """Write the rows of a `commit`, in the transaction that holds the lock. Raises Stale like it."""
         name = self.where.name
@@ -118,8 +132,10 @@ class PostgresStore:
         last = _history_rows(connection, sql.READ_LAST_RECORD, name)
         if found != (base.lineage, base.serial):
             raise_if_stale(self.where, base, found, read_history(last)[-1].entry if last else None)
+        if confirm is not None:
+            confirm(_database_time(connection))
         lineage = found[0] if found else self.new_lineage()
-        snapshot = base.after(lineage, written)
+        snapshot = base.after(lineage, written, entry)
         record = next_record(last[-1][-1] if last else None, snapshot, entry)
         if found is None:
             connection.execute(sql.INSERT_STATE, (name, lineage, snapshot.serial))
@@ -127,6 +143,15 @@ class PostgresStore:
             connection.execute(sql.UPDATE_STATE, (snapshot.serial, name))
         _write_webhooks(connection, name, snapshot.serial, written)
         connection.execute(sql.INSERT_HISTORY, (name, *history_row(record)))
+        for move in entry.moves(snapshot.serial):
+            connection.execute(sql.INSERT_MOVE, (name, *move_row(move)))
+        if entry.policy is not None:
+            try:
+                connection.execute(sql.DELETE_POLICY, (name,))
+                if entry.policy.text is not None:
+                    connection.execute(sql.INSERT_POLICY, (name, entry.policy.text, snapshot.serial))
+            except psycopg.errors.InsufficientPrivilege as denied:
+                raise errors.policy_denied_error(self.where) from denied
         return snapshot, record
 
     def _begin_write(self, connection: PostgresConnection, wait: timedelta, who: str) -> None:
@@ -248,6 +273,12 @@ def _read_transaction(connection: PostgresConnection) -> Iterator[None]:
     connection.execute(sql.BEGIN_READ)
     yield
     connection.execute("COMMIT")
+
+
+def _database_time(connection: PostgresConnection) -> datetime:
+    found: Any = connection.execute(sql.READ_CLOCK).fetchone()
+    at: datetime = found[0]
+    return at.astimezone(UTC)
 
 
 def _history_rows(connection: PostgresConnection, statement: str, name: str) -> Sequence[HistoryRow]:

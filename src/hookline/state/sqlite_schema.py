@@ -40,9 +40,24 @@ CREATE TABLE history (
     fingerprint TEXT NOT NULL,
     changes TEXT NOT NULL,
     lifted TEXT NOT NULL,
+    overrides TEXT NOT NULL,
+    policy TEXT,
     note TEXT,
     hash TEXT NOT NULL
 ) STRICT;
+CREATE TABLE policies (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    document TEXT NOT NULL,
+    serial INTEGER NOT NULL
+) STRICT;
+CREATE TABLE moves (
+    serial INTEGER NOT NULL,
+    old_organization TEXT NOT NULL,
+    old_sandbox TEXT NOT NULL,
+    new_organization TEXT NOT NULL,
+    new_sandbox TEXT NOT NULL,
+    PRIMARY KEY (serial, old_organization, old_sandbox)
+) STRICT, WITHOUT ROWID;
 """
 
 Migration = Callable[[sqlite3.Connection], None]

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import KW_ONLY, dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -20,8 +20,8 @@ from hookline.model import Address, Declared
 from hookline.private_files import create_private_file, require_safe_directories, state_file_exists
 from hookline.state import sqlite_schema as schema
 from hookline.state.history_chain import next_record
-from hookline.state.rows import history_row, read_history, read_webhooks
-from hookline.state.store import EMPTY, NONE_DECLARED, DocumentWrites, HistoryEntry, HistoryRecord, Snapshot
+from hookline.state.rows import history_row, move_row, read_history, read_snapshot
+from hookline.state.store import EMPTY, NONE_DECLARED, Confirm, DocumentWrites, HistoryEntry, HistoryRecord, Snapshot
 from hookline.state.store_errors import (
     damaged_state_error,
     earlier_build_error,
@@ -29,6 +29,10 @@ from hookline.state.store_errors import (
     raise_if_stale,
     sqlite_state_error,
     stale_state_error,
+)
+
+_READ_MOVES = (
+    "SELECT old_organization, old_sandbox, new_organization, new_sandbox, serial FROM moves ORDER BY serial, 1, 2"
 )
 
 # How long a reader waits for a writer's commit, and a writer for readers. Both hold the file for milliseconds.
@@ -52,9 +56,10 @@ class SqliteStore:
     def read(self, declared: Mapping[Address, Declared] = NONE_DECLARED) -> Snapshot:
         if not state_file_exists(self.path):
             return EMPTY
-        with self._read_transaction("webhooks") as (connection, lineage, serial):
+        with self._read_transaction("webhooks", "policies", "moves") as (connection, lineage, serial):
             rows = connection.execute("SELECT organization, sandbox, document FROM webhooks ORDER BY 1, 2")
-            return Snapshot(lineage=lineage, serial=serial, webhooks=read_webhooks(rows, declared))
+            policy = connection.execute("SELECT document, serial FROM policies").fetchone()
+            return read_snapshot((lineage, serial), rows, policy, connection.execute(_READ_MOVES), declared)
 
     def version(self) -> tuple[str | None, int]:
         if not state_file_exists(self.path):
@@ -69,8 +74,15 @@ class SqliteStore:
         with self._read_transaction("history") as (connection, _, _):
             return read_history(connection.execute("SELECT * FROM history ORDER BY serial"))
 
-    def commit(self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> Snapshot:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def commit(
+        self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry, confirm: Confirm | None = None
+    ) -> Snapshot:
         if not state_file_exists(self.path):
+            if confirm is not None:
+                confirm(self.now())
             return self._create(base, written, entry)
         copy = None
         with self._mapped_errors(), closing(self._open("rw", self.lock_timeout)) as connection:
@@ -78,10 +90,12 @@ class SqliteStore:
             lineage, serial, written_in = self._read_meta(connection)
             if (base.lineage, base.serial) != (lineage, serial):
                 raise_if_stale(self.path, base, (lineage, serial), self._last_apply())
+            if confirm is not None:
+                confirm(self.now())
             if written_in < schema.STATE_FORMAT:
                 copy = schema.keep_copy(connection, self.path, written_in)
                 schema.migrate(connection, written_in)
-            snapshot = base.after(lineage, written)
+            snapshot = base.after(lineage, written, entry)
             _write(connection, snapshot, written, entry)
             # This connection holds the lock. COMMIT waits for readers only, and they are quick.
             connection.execute(f"PRAGMA busy_timeout = {int(self.patience / timedelta(milliseconds=1))}")
@@ -96,7 +110,7 @@ class SqliteStore:
     def _create(self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> Snapshot:
         raise_if_stale(self.path, base, None, None)
         require_safe_directories(self.path)
-        snapshot = base.after(self.new_lineage(), written)
+        snapshot = base.after(self.new_lineage(), written, entry)
         try:
             create_private_file(self.path, _first_image(snapshot, written, entry))
         except FileExistsError as lost:
@@ -110,15 +124,16 @@ class SqliteStore:
 
     @contextmanager
     def _read_transaction(
-        self, table: Literal["webhooks", "history"]
+        self, *tables: Literal["webhooks", "history", "policies", "moves"]
     ) -> Iterator[tuple[sqlite3.Connection, str, int]]:
-        """Yield a connection in the current format, lineage and serial. Checks `table`. All reads see one moment."""
+        """Yield a connection in the current format, lineage and serial. Checks `tables`. All reads see one moment."""
         with self._mapped_errors(), closing(self._open_for_reading()) as connection:
             connection.execute("BEGIN")
             lineage, serial, written_in = self._read_meta(connection)
-            (result,) = connection.execute(f"PRAGMA quick_check('{table}')").fetchone()
-            if result != "ok":
-                raise damaged_state_error(self.path, result)
+            for table in tables:
+                (result,) = connection.execute(f"PRAGMA quick_check('{table}')").fetchone()
+                if result != "ok":
+                    raise damaged_state_error(self.path, result)
             if written_in == schema.STATE_FORMAT:
                 yield connection, lineage, serial
             else:
@@ -205,7 +220,12 @@ def _write(connection: sqlite3.Connection, snapshot: Snapshot, written: Document
     connection.execute("UPDATE meta SET serial = ?", (snapshot.serial,))
     last = connection.execute("SELECT hash FROM history ORDER BY serial DESC LIMIT 1").fetchone()
     record = next_record(last[0] if last else None, snapshot, entry)
-    connection.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", history_row(record))
+    connection.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", history_row(record))
+    connection.executemany("INSERT INTO moves VALUES (?, ?, ?, ?, ?)", map(move_row, entry.moves(snapshot.serial)))
+    if entry.policy is not None:
+        connection.execute("DELETE FROM policies")
+        if entry.policy.text is not None:
+            connection.execute("INSERT INTO policies VALUES (1, ?, ?)", (entry.policy.text, snapshot.serial))
 
 
 def _first_image(snapshot: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> bytes:

@@ -62,7 +62,7 @@ def rehearsed(case: Path) -> tuple[list[DryRunEvent], dict[str, Any]]:
     """Each event's fate, and the summary in which what would be sent is pending."""
     told: list[DryRunEvent] = []
     log = Log(lambda _: None, level="warning", format="text", clock=lambda: 0.0)
-    source = open_sources([str(case / "input.ndjson")], [], follow=False, from_start=True, logger=log)
+    source = open_sources([str(case / "input.ndjson")], [], follow=False, logger=log)
     try:
         tally = count_results(dry_run(source, reading(case), lambda _: set()), told.append)
     finally:

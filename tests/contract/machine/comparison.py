@@ -16,12 +16,14 @@ from contract.spool_stores import OTHER
 from hookline.model import Address
 from hookline.relay.delivery_record import DeadDelivery, DeadLine, Delivery
 from hookline.relay.ids import WebhookIds
+from hookline.relay.spool.address_moves import RecordedMove
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.spool import QueuedDelivery, Spool, StatusPublisher
+from hookline.relay.spool.spool import IngestBatch, NewDelivery, QueuedDelivery, Spool, StatusPublisher
 
 UNORDERED: Final = Address("third", "prod")
-WEBHOOKS: Final = (ACME, OTHER, UNORDERED)
+# The last one is free at first. A webhook moves to the address that is free.
+WEBHOOKS: Final = (ACME, OTHER, UNORDERED, Address("fourth", "prod"))
 EVENTS: Final = 18
 START: Final = 1000.0
 END_OF_TIME: Final = 1e12
@@ -73,16 +75,21 @@ class Comparison(RuleBasedStateMachine):
         self.publisher: StatusPublisher | None = None
         self.published: float | None = None
         self.numbers: dict[int, LineKey] = {}
+        self.moves: list[RecordedMove] = []
+        self.present = {address: address for address in WEBHOOKS[:3]}
         self.reset()
 
     def reset(self) -> None:
         """A new relay: empty lanes."""
-        self.taken: dict[int, Taken] = {}
-        self.past: list[Taken] = []
-        self.cursors: dict[Address, Cursor] = {}
+        self.lanes_end()
         self.written: set[bool] = {False}
         self.started: dict[str, None] = {}
         self.latest_start = START
+
+    def lanes_end(self) -> None:
+        self.taken: dict[int, Taken] = {}
+        self.past: list[Taken] = []
+        self.cursors: dict[Address, Cursor] = {}
 
     @property
     def spool(self) -> Spool:
@@ -110,6 +117,14 @@ class Comparison(RuleBasedStateMachine):
         """Set the clock, also back. Returns the time."""
         self.now = max(1.0, self.now + seconds)
         return self.now
+
+    def routed(self, batch: IngestBatch) -> IngestBatch:
+        """The batch with the present addresses of its webhooks."""
+        deliveries = [
+            NewDelivery(one.line, msgspec.structs.replace(one.delivery, address=self.present[one.delivery.address]))
+            for one in batch.deliveries
+        ]
+        return msgspec.structs.replace(batch, deliveries=deliveries, moves=len(self.moves))
 
     # -- what a relay takes
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from contract.machine.entry import RECORD, Entry, due_of
 from contract.machine.kept_line import KeptLine, LineKey
 from contract.machine.webhook_model import WebhookModel
 from hookline.model import Address
-from hookline.observe.snapshot import WebhookStatus
+from hookline.observe.snapshot import AgeGroup, WebhookStatus
 from hookline.relay.delivery_record import parse_history
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.admin import Backlog, TracedDelivery
+from hookline.relay.spool.backlog_ages import AGE_BOUNDS
 from hookline.relay.spool.spool import EndpointState, QueuedDelivery, State
 
 
@@ -33,9 +35,11 @@ class SpoolContents:
         self.entries: dict[bytes, Entry] = {}
         self.lines: dict[LineKey, KeptLine] = {}
         self.webhooks: dict[Address, WebhookModel] = {}
+        self.moved_from: dict[Address, str] = {}
         self.positions: list[Position] = []
         self.messages: dict[bytes, set[int]] = {}
         self.works: dict[str, WorkModel] = {}
+        self.activity: dict[tuple[int, Address], tuple[int, int, int]] = {}  # accepted, failed, pending
         self.counts: Counter[str] = Counter()
         self.last_place = 0
 
@@ -113,9 +117,11 @@ class SpoolContents:
         one, pending = self.webhooks[address], self.pending(address)
         ages = [max(0.0, one.clock(now) - entry.since) for entry in pending]
         return WebhookStatus(
+            moved_from=self.moved_from.get(address),
             webhook=str(address), pending=len(pending), oldest=max(ages, default=None), dead=len(self.dead(address)),
             disabled=one.state.disabled, paused=one.state.paused, gone_reason=one.state.gone_reason,
-            not_before=one.state.not_before,
+            not_before=one.state.not_before, ages=_ages(ages),
+            last_due=max((entry.due for entry in pending if entry.due is not None), default=None),
         )  # fmt: skip
 
     def expired(self, address: Address, *, age: float, now: float) -> list[Entry]:
@@ -131,3 +137,14 @@ class SpoolContents:
         """Those of them that are due after their age began: a replay that is spaced out begins when it is due."""
         held = self.webhooks.get(address, WebhookModel()).held_seconds
         return [one for one in self.late(address, after=after) if due_of(one) > one.since + held + 0.001]
+
+
+def _ages(ages: list[float]) -> tuple[AgeGroup, ...]:
+    """The groups, the oldest first. The oldest delivery is the upper end of its group."""
+    bounds = [*(bound for bound in AGE_BOUNDS if bound <= max(ages, default=-1.0)), max(ages, default=0.0)]
+    pairs = list(pairwise(bounds))
+    groups = [
+        AgeGroup(sum(lower <= age < upper or (last == 1 and age >= lower) for age in ages), upper, lower)
+        for last, (lower, upper) in zip(range(len(pairs), 0, -1), pairs, strict=True)
+    ]
+    return tuple(group for group in reversed(groups) if group.deliveries)

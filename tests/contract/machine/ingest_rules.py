@@ -170,7 +170,8 @@ class IngestRules(Comparison):
         if known:
             refused: set[int] | None = None
             try:
-                self.spool.enqueue(_of_messages(messages, position), now=self.now, dedupe_window=window)
+                batch = self.routed(_of_messages(messages, position))
+                self.spool.enqueue(batch, now=self.now, dedupe_window=window)
             except MessagesKnown as error:
                 refused = set(error.numbers)
             assert known == refused, "stored messages were stored again"
@@ -180,6 +181,7 @@ class IngestRules(Comparison):
 
     def _enqueue(self, batch: IngestBatch, *, step: float, window: float, limit: int) -> None:
         self.notice()
+        batch = self.routed(batch)
         now, replaced = self.at(step), [self.numbers.pop(n) for n in batch.replaced_lines]
         self.model.enqueue(batch, replaced=replaced, now=now, dedupe_window=window)
         cursors = {one: self.cursors.get(one, Cursor()) for one in WEBHOOKS}

@@ -143,6 +143,30 @@ class SpoolModel(SpoolContents):
         for entry in entries:
             del self.entries[entry.delivery.id]
 
+    # -- moves
+
+    def follow_move(self, old: Address, new: Address, *, now: float) -> int:
+        """Returns the number of pending deliveries that move."""
+        self.moved_from.pop(old, None)
+        self.moved_from[new] = str(old)
+        if (webhook := self.webhooks.pop(old, None)) is None:
+            return 0
+        other = self.webhooks.pop(new, None)
+        difference = 0.0 if other is None else webhook.clock(now) - other.clock(now)
+        if other is not None:
+            times = [at for at in (webhook.state.retry_now_at, other.state.retry_now_at) if at is not None]
+            paused = other.state.paused if webhook.state.paused is None else webhook.state.paused
+            webhook.change(now, paused=paused, retry_now_at=max(times, default=None))
+        self.webhooks[new] = webhook
+        pending = 0
+        for one in self.entries.values():
+            if one.address == new:
+                one.since += difference
+            elif one.address == old:
+                pending += one.pending
+                one.delivery = msgspec.structs.replace(one.delivery, address=new)
+        return pending
+
     # -- crash notes
 
     def start_work(self, work: str, *, now: float) -> tuple[int, set[bytes]]:

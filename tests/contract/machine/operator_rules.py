@@ -156,9 +156,11 @@ class OperatorRules(Comparison):
         self.operator_wrote(surely=count.total > 0)
 
     def _imported(self, number: int, at: float) -> DeadDelivery:
+        """A new letter is one of an earlier address. A store may add the webhook of a known letter, or not."""
         one = event(number)
+        address = self.present[one.address] if one.id in self.model.entries else one.address
         return DeadDelivery(
-            id=one.id, at=at, reason="http 422", http=422, attempts=3, history=None, webhook=one.address,
+            id=one.id, at=at, reason="http 422", http=422, attempts=3, history=None, webhook=address,
             request_id=one.request_id, channel=one.channel, status=one.status, event_time=one.time,
             detail=one.detail, source="imported", line=number, body=one.body,
         )  # fmt: skip

@@ -97,7 +97,7 @@ class ReadsAReplayedLineOnce(MemorySpool):
 
 class AnswersPastEarlierDeliveries(MemorySpool):
     def enqueue(self, batch: IngestBatch, **options: Any) -> Enqueued:
-        later = [msgspec.structs.replace(one, after=self._last) for one in options["requests"]]
+        later = [msgspec.structs.replace(one, after=self._last) for one in options.get("requests", ())]
         return super().enqueue(batch, **{**options, "requests": later})
 
 

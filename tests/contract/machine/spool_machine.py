@@ -8,6 +8,7 @@ from hypothesis.stateful import initialize
 from contract.machine.comparison import END_OF_TIME, EVENTS, UNORDERED, WEBHOOKS
 from contract.machine.crash_rules import CrashRules
 from contract.machine.maintenance_rules import MaintenanceRules
+from contract.machine.move_rules import MoveRules
 from contract.machine.operator_rules import OperatorRules
 from contract.machine.settle_rules import SettleRules
 from contract.machine.steps import ALL, LIMITS, NUMBERS, RESULTS, SOURCES, Outcome, relay_rule
@@ -17,7 +18,7 @@ from hookline.relay.spool.spool import DequeueRequest, State
 BACKLOG = 6  # pending deliveries from which on a drain is worth a step
 
 
-class SpoolMachine(SettleRules, MaintenanceRules, CrashRules, OperatorRules):
+class SpoolMachine(SettleRules, MaintenanceRules, MoveRules, CrashRules, OperatorRules):
     """All rules, and one that uses most ports together."""
 
     @initialize(events=st.lists(NUMBERS, min_size=6, max_size=EVENTS, unique=True), limit=LIMITS, results=RESULTS)

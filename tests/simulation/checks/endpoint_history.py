@@ -12,9 +12,9 @@ from typing import Final
 from hookline.model import Address, Webhook
 from hookline.relay.http.exchange import Response
 from simulation.checks.spool_view import SavedWait, SpoolView
-from simulation.disk import SimulatedDisk
 from simulation.endpoints import SimulatedTransport
 from simulation.state import SimulatedState
+from simulation.storage import SimulatedStorage
 from simulation.world import World
 
 # The relay notices the requests of operators within this time.
@@ -66,9 +66,9 @@ class EndpointHistory:
 class EndpointHistories:
     """The histories of all webhooks, by address."""
 
-    def __init__(self, world: World, disk: SimulatedDisk, state: SimulatedState) -> None:
+    def __init__(self, world: World, storage: SimulatedStorage, state: SimulatedState) -> None:
         self._world = world
-        self._disk = disk
+        self._storage = storage
         self._state = state
         self._histories: dict[Address, EndpointHistory] = {}
         self.clock_noticed_at = 0.0  # the relay has noticed by then that the clock was set
@@ -116,7 +116,7 @@ class EndpointHistories:
             history.waits = {url: wait for url, wait in history.waits.items() if wait.until > self._world.now}
 
     def _had_time(self, wait: WaitRequest) -> bool:
-        return self._world.now - wait.received_at >= SAVE_SECONDS and not self._disk.is_ill
+        return self._world.now - wait.received_at >= SAVE_SECONDS and not self._storage.is_ill
 
     def _saved_until(self, wait: WaitRequest, saved: SavedWait) -> float:
         """The end of the wait in the spool, which may be that of an earlier, shorter one. It may be over."""

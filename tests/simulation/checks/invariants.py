@@ -15,10 +15,10 @@ from simulation.checks.progress_checks import ProgressChecks
 from simulation.checks.request_checks import RequestChecks
 from simulation.checks.spool_checks import SpoolChecks
 from simulation.checks.spool_view import SpoolView
-from simulation.disk import SimulatedDisk
 from simulation.events import SimulatedEvent
 from simulation.process import RelayProcess
 from simulation.state import SimulatedState
+from simulation.storage import SimulatedStorage
 from simulation.world import World
 
 
@@ -29,7 +29,7 @@ class Invariants:
         self,
         world: World,
         events: Mapping[int, SimulatedEvent],
-        disk: SimulatedDisk,
+        storage: SimulatedStorage,
         state: SimulatedState,
         *,
         is_reread: bool,
@@ -39,18 +39,18 @@ class Invariants:
         Args:
             world: Time and chance.
             events: The events by number.
-            disk: The disk of the spool.
+            storage: The storage of the spool.
             state: The stored state.
             is_reread: The input begins again after a crash, so that events are read in several orders.
         """
         self._world = world
-        self._disk = disk
+        self._storage = storage
         self._state = state
-        self._histories = EndpointHistories(world, disk, state)
-        self._progress = ProgressChecks(world, self._histories, disk)
-        self.requests = RequestChecks(world, events, self._histories, disk, is_reread=is_reread)
+        self._histories = EndpointHistories(world, storage, state)
+        self._progress = ProgressChecks(world, self._histories, storage)
+        self.requests = RequestChecks(world, events, self._histories, storage, is_reread=is_reread)
         self._lockout = LockoutCheck(world, events)
-        self.spool = SpoolChecks(world, events, disk, state)
+        self.spool = SpoolChecks(world, events, storage, state)
 
     # -- the life of a process
 
@@ -65,7 +65,7 @@ class Invariants:
         if dispatcher is None:
             return
         self._progress.check_memory(dispatcher)
-        with self._disk.view() as view:
+        with self._storage.view() as view:
             if view is None:
                 return
             self.spool.check_accounting(view)
@@ -79,7 +79,7 @@ class Invariants:
 
     def check_image(self, how: str) -> None:
         """Check the files that a process left. `how` it ended: killed, cut off from power, stopped, failed."""
-        with self._disk.view_of_copy() as view:
+        with self._storage.view_of_copy() as view:
             if view is None:
                 self.spool.check_missing_spool()
                 return

@@ -10,7 +10,7 @@ from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.lane import Lane, max_unwritten
 from simulation.checks.endpoint_history import EndpointHistories
 from simulation.checks.spool_view import SpoolView
-from simulation.disk import SimulatedDisk
+from simulation.storage import SimulatedStorage
 from simulation.world import World
 
 MAX_IDLE_SECONDS: Final = 4.0
@@ -21,10 +21,10 @@ MEMORY_SLACK_DELIVERIES: Final = 500
 class ProgressChecks:
     """The checks of one simulation."""
 
-    def __init__(self, world: World, histories: EndpointHistories, disk: SimulatedDisk) -> None:
+    def __init__(self, world: World, histories: EndpointHistories, storage: SimulatedStorage) -> None:
         self._world = world
         self._histories = histories
-        self._disk = disk
+        self._storage = storage
         self._clock_set_at = float("-inf")
 
     def clock_set(self) -> None:
@@ -45,7 +45,7 @@ class ProgressChecks:
         now = self._world.now
         for lane in dispatcher.lanes.values():
             history = self._histories.of(lane.address)
-            if self._disk.is_ill or not self._must_work(lane) or not view.has_eligible(lane, self._world.wall()):
+            if self._storage.is_ill or not self._must_work(lane) or not view.has_eligible(lane, self._world.wall()):
                 history.idle_since = None
             elif history.idle_since is None or history.last_request_at > history.idle_since:
                 history.idle_since = now

@@ -13,10 +13,11 @@ from hookline.relay.delivery.rate_limiter import TOLERANCE_SECONDS
 from hookline.relay.http.exchange import ExchangeResult, Response
 from hookline.relay.spool.spool import State
 from simulation.checks.endpoint_history import EndpointHistories, EndpointHistory
-from simulation.disk import SimulatedDisk
 from simulation.endpoints import Mood, SimulatedTransport
 from simulation.events import SimulatedEvent
 from simulation.process import RelayProcess
+from simulation.scenario import first_address
+from simulation.storage import SimulatedStorage
 from simulation.world import World
 
 # A run of refused probes at a healthy endpoint, while events that it would accept are pending.
@@ -33,7 +34,7 @@ class RequestChecks:
         world: World,
         events: Mapping[int, SimulatedEvent],
         histories: EndpointHistories,
-        disk: SimulatedDisk,
+        storage: SimulatedStorage,
         *,
         is_reread: bool,
     ) -> None:
@@ -43,13 +44,13 @@ class RequestChecks:
             world: Time and chance.
             events: The events by number.
             histories: The observations of each endpoint.
-            disk: The disk of the spool.
+            storage: The storage of the spool.
             is_reread: The input begins again after a crash, so that events are read in several orders.
         """
         self._world = world
         self._events = events
         self._histories = histories
-        self._disk = disk
+        self._storage = storage
         self._is_reread = is_reread
         self._process: RelayProcess | None = None
         # The requests in flight, by transport and number. The value: the endpoint has accepted the event.
@@ -76,7 +77,7 @@ class RequestChecks:
         event.attempts += 1
         event.unordered |= webhook.delivery.ordering is Ordering.NONE
         self._world.note(f"POST {event.request_id} to {transport.endpoint.url}, attempt {event.attempts}")
-        if webhook.address != event.address:
+        if first_address(webhook.address) != event.address:
             self._world.violate(
                 "right address", f"{event.request_id} of {event.address} was sent to {webhook.address}"
             )
@@ -133,7 +134,7 @@ class RequestChecks:
         if process is None or transport.process is not process or process.dispatcher is None:
             self._world.violate("one process", f"{name} was sent by a process that has ended")
             return
-        lane = process.dispatcher.lanes.get(event.address)
+        lane = process.dispatcher.lanes.get(transport.webhook.address)
         if lane is None:
             self._world.violate("nothing after deletion", f"{name} was sent for a webhook without a lane")
             return
@@ -218,7 +219,7 @@ class RequestChecks:
                 self._world.violate("order per message", f"{event.request_id} was accepted before {one.request_id}")
 
     def _places(self, events: Sequence[SimulatedEvent]) -> dict[int, tuple[int, int]]:
-        with self._disk.view() as view:
+        with self._storage.view() as view:
             return {} if view is None else view.places(events)
 
 

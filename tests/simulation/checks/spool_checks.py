@@ -9,9 +9,9 @@ from hookline.model import Address
 from hookline.relay.delivery.lane import max_unwritten
 from hookline.relay.spool.spool import State
 from simulation.checks.spool_view import SpoolView
-from simulation.disk import SimulatedDisk
 from simulation.events import SimulatedEvent
 from simulation.state import SimulatedState
+from simulation.storage import SimulatedStorage
 from simulation.world import World
 
 
@@ -19,19 +19,19 @@ class SpoolChecks:
     """The checks of one simulation."""
 
     def __init__(
-        self, world: World, events: Mapping[int, SimulatedEvent], disk: SimulatedDisk, state: SimulatedState
+        self, world: World, events: Mapping[int, SimulatedEvent], storage: SimulatedStorage, state: SimulatedState
     ) -> None:
         """Create the checks.
 
         Args:
             world: Time and chance.
             events: The events by number.
-            disk: The disk of the spool.
+            storage: The storage of the spool.
             state: The stored state, which knows the limits of every webhook.
         """
         self._world = world
         self._events = events
-        self._disk = disk
+        self._storage = storage
         self._state = state
         self.lines_in_hand: set[bytes] = set()
 
@@ -53,7 +53,7 @@ class SpoolChecks:
 
     def note_durable(self, view: SpoolView) -> None:
         """Note the deliveries that the spool has acknowledged. A commit whose sync failed acknowledges nothing."""
-        is_acknowledged = not self._disk.has_failed_commit
+        is_acknowledged = not self._storage.has_failed_commit
         for number, state in view.states().items():
             event = self._events[number]
             if is_acknowledged and not event.durable:
@@ -96,7 +96,7 @@ class SpoolChecks:
                 event.repeatable = event.accepted + 1
                 repeated[event.address] += 1
         for address, count in repeated.items():
-            if how == "stopped" and not self._disk.is_ill:
+            if how == "stopped" and not self._storage.is_ill:
                 self._world.violate(
                     "no duplicates", f"a clean stop left {count} accepted events of {address} pending"
                 )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from hookline.model import Address
 from hookline.relay.delivery.lane import Lane
@@ -39,8 +39,45 @@ class SavedWait:
     gone_reason: str | None
 
 
-class SpoolView:
-    """One open connection to a spool, and its questions. Events are named by their numbers."""
+class SpoolView(Protocol):
+    """The questions about one spool. Events are named by their numbers."""
+
+    def problem(self) -> str | None:
+        """A contradiction in the spool; None if it is intact."""
+
+    def tally(self) -> dict[str, int]:
+        """The counters of the spool, by name."""
+
+    def deliveries_by_state(self) -> dict[int, int]:
+        """The number of deliveries in each state that occurs."""
+
+    def pending(self) -> int:
+        """The number of pending deliveries."""
+
+    def states(self) -> dict[int, int]:
+        """The state of every delivery."""
+
+    def results(self) -> dict[int, tuple[int, str | None]]:
+        """The state of every delivery, and the reason of a dead letter."""
+
+    def places(self, events: Iterable[SimulatedEvent]) -> dict[int, tuple[int, int]]:
+        """The sequence number and the state of each of these events that is in the spool."""
+
+    def in_hand(self) -> tuple[set[bytes], list[int]]:
+        """The lines that are in hand, and the pending deliveries."""
+
+    def crashed_lines(self) -> list[Line]:
+        """The lines that were rejected because they were in hand at a crash."""
+
+    def saved_waits(self) -> dict[Address, SavedWait]:
+        """The waits that a restarted relay will find."""
+
+    def has_eligible(self, lane: Lane, now: float) -> bool:
+        """Whether the lane may deliver something at the Unix time `now`: it is due, and no predecessor is pending."""
+
+
+class EmbeddedView:
+    """Implements SpoolView on one open connection to an embedded spool."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -112,4 +149,4 @@ def open_view(directory: Path) -> Iterator[SpoolView | None]:
         yield None
         return
     with closing(sqlite3.connect(path)) as connection:
-        yield SpoolView(connection)
+        yield EmbeddedView(connection)

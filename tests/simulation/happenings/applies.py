@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hookline.model import Address
 from simulation.parts import SimulationParts
-from simulation.scenario import URL_VERSIONS, document, url
+from simulation.scenario import ADDRESSES, URL_VERSIONS, Input, document, new_address, url
 from simulation.state import Document
 
 
@@ -22,13 +22,15 @@ class Applies:
         """Apply a chosen change. A webhook that is disabled or deleted comes back later."""
         random = self._world.random
         address = random.choice(sorted(self._versions))
-        current = self._state.document(address)
+        current = self._state.document(self._state.present(address))
         change = random.choice(self._parts.scenario.happenings.changes)
         self._world.note(f"apply: {change} {address}")
         if current is None or change == "policy":
             self._apply(address, document(random, address, self._versions[address]))
             return
         match change:
+            case "readdress":
+                self._readdress(address)
             case "move":
                 version = self._versions[address] = min(self._versions[address] + 1, URL_VERSIONS - 1)
                 self._apply(address, {**current, "url": url(address, version)})
@@ -38,6 +40,19 @@ class Applies:
             case _:
                 self._apply(address, None)
                 self._world.after(random.uniform(0.5, 20.0), lambda: self.create_again(address))
+
+    def _readdress(self, first: Address) -> None:
+        """Move the webhook to another address, sometimes to its first one. Lines have the new address from now on."""
+        state = self._state
+        old = state.present(first)
+        others = [one for number in range(ADDRESSES) if (one := new_address(first, number)) != old]
+        new = self._world.random.choice(others)
+        state.move(first, new)
+        for event in self._parts.events.values():
+            if event.address == first and (self._parts.scenario.input is Input.PIPE or event.written_at is None):
+                event.line_address = new
+        self._parts.invariants.configured(old)
+        self._parts.invariants.configured(new)
 
     def enable(self, address: Address) -> None:
         """Enable the webhook if it is disabled."""

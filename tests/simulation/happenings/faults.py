@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from hookline.errors import SpoolUnusable
 from hookline.relay.spool.crash_guard import start_wait_seconds
-from simulation.disk import DiskFaults
+from simulation.database.neighbour import Neighbour
+from simulation.database.simulated_store import SimulatedStore
 from simulation.parts import SimulationParts
 from simulation.relay_life import RelayLife
+from simulation.storage import StorageFaults
 
 # The relay writes everything that it holds within this time after the disk works again.
 DISK_RECOVERY_SECONDS = 6.0
@@ -19,9 +21,10 @@ class Faults:
     def __init__(self, parts: SimulationParts, relay: RelayLife) -> None:
         self._parts = parts
         self._world = parts.world
-        self._disk = parts.disk
+        self._storage = parts.storage
         self._relay = relay
         self._crash_loop_begun = False
+        self._neighbours: list[Neighbour] = []
 
     # -- of the process
 
@@ -32,10 +35,10 @@ class Faults:
         if self._parts.scenario.happenings.begins_crash_loop and not self._crash_loop_begun:
             self._begin_crash_loop()
         if self._world.chance(0.5):
-            self._disk.kill_at_commit = self._world.random.randint(1, 6)
+            self._storage.kill_at_commit = self._world.random.randint(1, 6)
             return
         self._world.note("kill -9")
-        self._relay.crash(self._disk.image(), how="killed")
+        self._relay.crash(self._storage.image(), how="killed")
 
     def _begin_crash_loop(self) -> None:
         """Let the next processes crash before they make progress, and others while they take one item in hand after
@@ -52,7 +55,7 @@ class Faults:
     def cut_power(self) -> None:
         """Cut the power. The disk loses a part of the data that was not synced."""
         if self._relay.process is not None:
-            self._relay.crash(self._disk.power_cut_image(), how="cut off from power")
+            self._relay.crash(self._storage.power_cut_image(), how="cut off from power")
 
     def stop_for_long(self) -> None:
         """Cut the power, and leave the machine off for a long time."""
@@ -68,12 +71,17 @@ class Faults:
         self._parts.invariants.time_passed()
 
     def start_second(self) -> None:
-        """Start a second relay on the same spool, which must be refused."""
+        """Start a second relay on the same spool, which must be refused. A shared spool gets a second process."""
         process = self._relay.process
         if process is None or not process.owns_spool:
             return
+        if isinstance(store := self._parts.store, SimulatedStore):
+            self._neighbours.append(
+                Neighbour(self._world, store, self._storage, seconds=self._world.random.uniform(1.0, 20.0))
+            )
+            return
         try:
-            with self._disk.by_operator():
+            with self._storage.by_operator():
                 second = self._parts.store.open(since="later")
         except SpoolUnusable as refused:
             self._world.note(f"a second relay is refused: {type(refused).__name__}")
@@ -95,19 +103,19 @@ class Faults:
         random = self._world.random
         match random.randrange(3):
             case 0:
-                faults = DiskFaults(full=random.choice((0.3, 1.0)))
+                faults = StorageFaults(full=random.choice((0.3, 1.0)))
             case 1:
-                faults = DiskFaults(failed_sync=0.2)
+                faults = StorageFaults(failed_sync=0.2)
             case _:
-                faults = DiskFaults(seconds=(0.01, random.choice((0.2, 2.0))))
+                faults = StorageFaults(seconds=(0.01, random.choice((0.2, 2.0))))
         self._world.note(f"the disk fails: {faults}")
-        self._disk.fail(faults)
+        self._storage.fail(faults)
         self._world.after(random.uniform(0.5, 15.0), self._heal_disk)
 
     def _heal_disk(self) -> None:
         self._world.note("the disk works again")
-        self._disk.heal()
-        self._world.after(DISK_RECOVERY_SECONDS, self._disk.trust)
+        self._storage.heal()
+        self._world.after(DISK_RECOVERY_SECONDS, self._storage.trust)
 
     def fail_state(self) -> None:
         """Make the stored state unreadable for a time."""
@@ -123,10 +131,12 @@ class Faults:
 
     def end(self) -> None:
         """From now on everything works."""
-        self._disk.kill_at_commit = None
+        self._storage.kill_at_commit = None
         self._relay.crash_after([])
-        self._disk.heal()
+        for neighbour in self._neighbours:
+            neighbour.end()
+        self._storage.heal()
         self._parts.state.unreadable = False
-        self._world.after(DISK_RECOVERY_SECONDS, self._disk.trust)
+        self._world.after(DISK_RECOVERY_SECONDS, self._storage.trust)
         for endpoint in self._parts.endpoints.values():
             endpoint.heal()

@@ -25,7 +25,7 @@ class Operators:
         action = random.choice(("pause", "resume", "retry-now", "replay", "discard", "reload"))
         world.note(f"operator: {action} {address}")
         try:
-            with self._parts.disk.by_operator():
+            with self._parts.storage.by_operator():
                 self._run(action, address)
         except HooklineError as error:
             world.note(f"operator: {error.message}")
@@ -54,7 +54,7 @@ class Operators:
     def resume(self, address: Address) -> None:
         """Resume deliveries to the webhook. If the spool refuses the command, the operator repeats it."""
         try:
-            with self._parts.disk.by_operator(), self._parts.store.webhook_control() as control:
+            with self._parts.storage.by_operator(), self._parts.store.webhook_control() as control:
                 control.resume(address, now=self._world.wall())
         except HooklineError:
             self._world.after(1.0, lambda: self.resume(address))
@@ -68,7 +68,7 @@ class Operators:
     def _replay(self, address: Address) -> None:
         """Replay the dead letters of the webhook. Its endpoint may accept each of them once more."""
         now = self._world.wall()
-        with self._parts.disk.view() as view:
+        with self._parts.storage.view() as view:
             states = {} if view is None else view.states()
         for number, state in states.items():
             event = self._parts.events[number]

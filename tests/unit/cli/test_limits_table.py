@@ -20,6 +20,7 @@ NOT_LIMITS = {
     "the version of a format, or the mark of a file": {
         *(
             "config.schema_validator.DOCUMENT_VERSION",
+            "policy.policy.POLICY_VERSION",
             "plan.plan_document.FORMAT_VERSION",
             "state.sqlite_schema.STATE_FORMAT",
         ),
@@ -30,6 +31,7 @@ NOT_LIMITS = {
         *("state.sqlite_schema.STATE_APPLICATION_ID", "state.sqlite_schema.EARLIER_STATE_APPLICATION_ID"),
         "state.postgres_sql.POSTGRES_FORMAT",
         "relay.spool.postgres.spool_connection._TRANSACTION_TIMEOUT_VERSION",
+        "relay.spool.postgres.operator_ports.shared_removal._MAINTAIN_VERSION",
     },
     "a code of a protocol or provider": {
         *("receiver.faults.OUTAGE_STATUS", "receiver.responses.ACCEPTED", "relay.formats.bounce_classes._SPAM_BLOCK"),
@@ -39,15 +41,19 @@ NOT_LIMITS = {
             f"relay.sources.nats.jetstream.{name}"
             for name in ("CONSUMER_NOT_FOUND", "STREAM_NOT_FOUND", "UNAVAILABLE")
         ),
+        "policy.effective_document._HTTPS_PORT",
         *("relay.sources.nats.nats_target.DEFAULT_PORT", "relay.sources.nats.nats_credentials._USER_PREFIX"),
     },
     "a conversion of units, or the end of a range that a standard gives": {
         *("units.MAX_PORT", "units._DAY_MILLISECONDS", "units._MAX_UNIX_SECONDS"),
-        "relay.sources.nats.jetstream.NANOSECONDS",
+        *("relay.sources.nats.jetstream.NANOSECONDS", "policy.freeze_window._DAY_MINUTES"),
         *("relay.formats.providers.mailgun._DAY", "relay.formats.providers.postfix._HOUR"),
         "relay.spool.sqlite.recovery.damaged_database._SMALLEST_KEY",
+        "relay.spool.sqlite.erasure.recipient_rows._BEFORE_ALL",
     },
     "the fixed size of a structure": {
+        *("web.links._DIGEST_BYTES", "web.serving.page_access.TOKEN_BYTES"),
+        *(f"web.plots.{name}" for name in ("PLOT_MINUTES", "PLOT_WIDTH", "PLOT_HEIGHT")),
         *(
             "relay.auth.jwt_signer._JTI_BYTES",
             "relay.ids.PREFIX_BYTES",
@@ -64,6 +70,7 @@ NOT_LIMITS = {
         )
     },
     "the number of a standard stream": {"cli.output.standard_streams.STDOUT", "cli.output.standard_streams.STDERR"},
+    "the layout of a text": {"config.formatting.layout._ALIGNED_GAP", "config.formatting.layout._INDENT"},
     "a value that means none": {"relay.delivery_record.WHOLE_LINE"},
     "the same limit as another constant, in another unit": {
         *("config.yaml_parser._MIN_COUNTED_CHARACTERS", "config.rules.delivery_rules._MAX_CHARACTERS"),

@@ -13,6 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from hookline.__main__ import start
 from hookline.cli.garbage_collection import OBJECTS_PER_COLLECTION
 from hookline.cli.main import COMMANDS, main, program
 from hookline.exit_codes import ExitCode
@@ -157,3 +158,23 @@ def test_dead_letters_are_filtered_by_the_words_of_the_contract() -> None:
     output = CliRunner().invoke(program, ["dead", "list", "--help"]).output
     assert "[email|sms]" in output
     assert "[sent|delivered|bounce|error]" in output
+
+
+class _InterruptsLoading:
+    """Finds one module, and is interrupted meanwhile."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "hookline.cli.main":
+            raise KeyboardInterrupt
+
+
+def test_the_program_is_interrupted_while_it_loads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C in the first tenth of a second ends a command as later, without a traceback."""
+    monkeypatch.delitem(sys.modules, "hookline.cli.main")
+    monkeypatch.setattr(sys, "meta_path", [_InterruptsLoading(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        start()
+    assert ExitCode.INTERRUPTED == ended.value.code
+    assert "Interrupted.\n" == capsys.readouterr().err

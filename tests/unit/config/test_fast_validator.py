@@ -43,6 +43,7 @@ DOCUMENT: dict[str, Any] = {
     },
     "headers": {"X-Team": "crm", "X-Key": {"env": "HOOKLINE_SECRET_KEY"}},
     "query": {"tenant": "crm", "code": {"env": "HOOKLINE_SECRET_CODE"}},
+    "movedFrom": "acme/old",
     "campaigns": ["16f24a15"],
     "messageTypes": ["transactional"],
     "events": ["sent", "bounce"],

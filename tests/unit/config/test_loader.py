@@ -85,6 +85,19 @@ def test_target_leaves_out_what_concerns_others(directory: Path) -> None:
         load(directory, targets=[Address(ORGANIZATION, "stage")])
 
 
+def test_earlier_addresses_are_beside_the_webhooks(directory: Path) -> None:
+    """`movedFrom` is no part of the canonical form, and a narrowed run has only those of its webhooks."""
+    plain, prod, stage = document("prod"), Address(ORGANIZATION, "prod"), Address(ORGANIZATION, "stage")
+    (directory / "prod.yaml").write_text(f"{plain}movedFrom: {ORGANIZATION}/old\n")
+    (directory / "stage.yaml").write_text(f"{document('stage')}movedFrom: other/stage\n")
+    desired = load(directory)
+    assert {prod: Address(ORGANIZATION, "old"), stage: Address("other", "stage")} == desired.moved_from
+    assert {prod: Address(ORGANIZATION, "old")} == load(directory, targets=[prod]).moved_from
+    (directory / "prod.yaml").write_text(plain)
+    assert load(directory).webhooks[prod] == desired.webhooks[prod]
+    assert {stage: Address("other", "stage")} == load(directory).moved_from
+
+
 def test_a_target_without_a_file_is_wrong_use(directory: Path) -> None:
     """A target without a file is refused, with the nearest address or, if none is near, the first ones."""
     (directory / "prod.yaml").write_text(document("prod"))

@@ -92,7 +92,7 @@ def test_a_worker_that_dies_is_an_error_with_a_way_out(tmp_path: Path, monkeypat
     write(tmp_path, 120)
     home = os.getpid()
 
-    def dying(_: object) -> None:
+    def dying(*_: object) -> None:
         assert os.getpid() != home
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -9,7 +9,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from hookline.observe.metrics import MAX_REASON_LABELS, Metrics
+from hookline.observe.drain import DrainForecast, DrainStatus
+from hookline.observe.metrics import MAX_REASON_LABELS, RESPONSE_CLASSES, Metrics
 from hookline.observe.snapshot import (
     Counts,
     LagStatus,
@@ -52,6 +53,7 @@ def a_report(webhooks: int = 2, **skipped: int) -> StatusSnapshot:
             latency={name: LatencyStatus((1, 2, 3), 4.5) for name in names},
             bounds=(0.1, 1.0),
             dead={"http_422": 2},
+            responses={(names[0], "5xx"): 6, (names[0], "none"): 1, **{(name, "2xx"): 3 for name in names[1:]}},
         ),
     )  # fmt: skip
 
@@ -82,6 +84,43 @@ def test_whether_we_are_late() -> None:
     assert 4.0 == one(found, "source_lag_seconds", source="a.ndjson")
     assert 7 == one(found, "source_lag_messages", source="nats://host/S")
     assert ("hookline_source_lag_bytes", (("source", "-"),)) not in found
+
+
+def test_attempts_by_class_of_the_status() -> None:
+    """Each class of each webhook is there from the start, and the webhooks beyond the limit share a label."""
+    found = page(a_report(3), Metrics(max_webhooks=1))
+    own = {name: one(found, "responses_total", webhook="acme/w0", **{"class": name}) for name in RESPONSE_CLASSES}
+    assert {"2xx": 0, "3xx": 0, "4xx": 0, "5xx": 6, "none": 1} == own
+    assert 6 == one(found, "responses_total", webhook="other", **{"class": "2xx"})
+
+
+def test_time_until_no_key_is_active() -> None:
+    """The soonest of the webhooks that share a label; none for keys without an end, and never negative."""
+    report = a_report()
+    ends = [150.0, 131.0, None, 90.0]
+    lanes = [LaneStatus(webhook=f"acme/w{n}", phase="closed", keys_end=end) for n, end in enumerate(ends)]
+    relay = msgspec.structs.replace(report.relay, lanes=lanes)
+    found = page(msgspec.structs.replace(report, relay=relay))
+    left = {dict(labels)["webhook"]: value for (name, labels), value in found.items() if "keys_left" in name}
+    assert {"acme/w0": 49.0, "acme/w1": 30.0, "acme/w3": 0.0} == left
+
+
+def test_time_until_certificates_expire() -> None:
+    """The soonest of each kind of the webhooks that share a label; none if unknown, and never negative."""
+    report = a_report()
+    ends = [{"endpoint": 150.0, "client": 90.0}, {"endpoint": 131.0}, {}, {"endpoint": 120.0, "client": 140.0}]
+    lanes = [LaneStatus(webhook=f"acme/w{n}", phase="closed", certificate_ends=one) for n, one in enumerate(ends)]
+    found = page(
+        msgspec.structs.replace(report, relay=msgspec.structs.replace(report.relay, lanes=lanes)),
+        Metrics(max_webhooks=1),
+    )
+    left = {tuple(dict(labels).values()): value for (name, labels), value in found.items() if "certificate" in name}
+    assert {
+        ("endpoint", "acme/w0"): 49.0,
+        ("client", "acme/w0"): 0.0,
+        ("endpoint", "other"): 19.0,
+        ("client", "other"): 39.0,
+    } == left
 
 
 def test_the_account_adds_up() -> None:
@@ -189,3 +228,18 @@ def test_the_process_is_measured() -> None:
     found = page(a_report())
     assert found["process_resident_memory_bytes", ()] > 0
     assert found["process_cpu_seconds_total", ()] > 0
+
+
+def test_drain_forecasts() -> None:
+    """The longest time and the sum of expiring deliveries of each label. A webhook without a forecast has no time."""
+    drains = {
+        "acme/w1": DrainForecast(seconds=60.0, expiring=3),
+        "acme/w2": DrainForecast(seconds=None, expiring=0, reason="paused"),
+        "acme/w3": DrainForecast(seconds=5.0, expiring=4),
+    }
+    found = page(msgspec.structs.replace(a_report(4), drain=DrainStatus(webhooks=drains)), Metrics(max_webhooks=2))
+    assert [0.0, 60.0, 5.0] == [one(found, "drain_seconds", webhook=name) for name in ("acme/w0", "acme/w1", "other")]
+    expiring = [one(found, "drain_expiring", webhook=name) for name in ("acme/w0", "acme/w1", "other")]
+    assert [0.0, 3.0, 4.0] == expiring
+    paused = page(msgspec.structs.replace(a_report(3), drain=DrainStatus(webhooks=drains)))
+    assert ("hookline_drain_seconds", (("webhook", "acme/w2"),)) not in paused

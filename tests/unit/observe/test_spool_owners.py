@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
-from hookline.cli.commands.status import status_text
+from hookline.cli.status.status_text import status_text
 from hookline.observe.metrics import Metrics
 from hookline.observe.snapshot import (
     Checkpoint,

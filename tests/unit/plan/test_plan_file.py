@@ -22,6 +22,7 @@ from hookline.plan.render_text import render_text
 from hookline.schemas import load_schema
 
 EVERYTHING = (Path(__file__).parents[2] / "cases/plan/everything-at-once/expected.json").read_text()
+MOVES = (Path(__file__).parents[2] / "cases/plan/moves/expected.json").read_text()
 VALIDATOR = Draft202012Validator(load_schema("plan.v1"))
 
 
@@ -36,7 +37,7 @@ def written(document: Any) -> bytes:
 
 def sealed(document: Any) -> Any:
     """The document with a fingerprint that fits: as somebody forges it who has read the source."""
-    keys = ("address", "action", "beforeHash", "after")
+    keys = ("address", "action", "movedFrom", "beforeHash", "after")
     changes = sorted(document["changes"], key=lambda change: change["address"].split("/"))
     document["fingerprint"] = digest([{key: change[key] for key in keys} for change in changes])
     return document
@@ -205,6 +206,60 @@ def test_wrong_in_one_place(name: str) -> None:
     document = plan()
     change(document)
     assert why in refusal(written(document))
+
+
+WRONG_MOVE: dict[str, tuple[Change, str]] = {
+    "a move from nowhere": (
+        lambda p: by_action(p, "move").update(movedFrom=None),
+        "movedFrom does not match the act",
+    ),
+    "a creation that moves": (
+        lambda p: by_action(p, "create").update(movedFrom="acme/x"),
+        "movedFrom does not match the action create",
+    ),
+    "an organization alone": (lambda p: by_action(p, "move").update(movedFrom="acme"), "is not ORGANIZATION/SANDBOX"),
+    "another webhook moves": (
+        lambda p: by_action(p, "move").update(movedFrom="acme/x"),
+        "before is not a webhook of changes[0].movedFrom",
+    ),
+    "a move of the address to itself": (
+        lambda p: by_action(p, "move").update(
+            movedFrom=by_action(p, "move")["address"], before=by_action(p, "move")["after"]
+        ),
+        "occurs twice",
+    ),
+    "a creation at the old address": (
+        lambda p: p["changes"].append(
+            {
+                **by_action(p, "create"),
+                "address": by_action(p, "move")["movedFrom"],
+                "after": {**by_action(p, "create")["after"], "sandbox": by_action(p, "move")["before"]["sandbox"]},
+            }
+        ),
+        "occurs twice",
+    ),
+    "a move without fields": (lambda p: by_action(p, "move").update(fields=[]), "fields does not match the action"),
+    "moves that were not counted": (lambda p: p["summary"].update(move=0), "summary does not match changes"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_MOVE)
+def test_wrong_move(name: str) -> None:
+    """A move in a plan file has an earlier address with its webhook, which no other change touches."""
+    change, why = WRONG_MOVE[name]
+    document = json.loads(MOVES)
+    change(document)
+    assert why in refusal(written(document))
+
+
+def test_edited_move() -> None:
+    """The fingerprint covers the earlier address: a plan whose move comes from elsewhere was edited."""
+    document = json.loads(MOVES)
+    move = by_action(document, "move")
+    move.update(movedFrom="acme/x", before={**move["before"], "sandbox": "x"})
+    move["beforeHash"] = digest(move["before"])
+    with pytest.raises(Stale, match="was edited after it was made"):
+        read_plan(written(document), "plan.json")
 
 
 def tampered(change: Change) -> str:

@@ -91,16 +91,17 @@ def test_fingerprint_ignores_what_moves_by_itself(plan: Plan) -> None:
 
 
 def test_fingerprint_sees_what_is_done(plan: Plan) -> None:
-    """Address, action, the hash before and the document after each move the fingerprint."""
+    """Address, action, earlier address, hash before and document after each change the fingerprint."""
     update = plan.changes[0]
     assert Action.UPDATE is update.action
     others = [
         dataclasses.replace(update, address=Address("acme", "z")),
         dataclasses.replace(update, action=Action.CREATE),
+        dataclasses.replace(update, moved_from=Address("acme", "y")),
         dataclasses.replace(update, before_hash="sha256:0"),
         dataclasses.replace(update, after={**(update.after or {}), "name": "Third"}),
     ]
-    assert len({fingerprint([change]) for change in (update, *others)}) == 5
+    assert len({fingerprint([change]) for change in (update, *others)}) == 6
 
 
 def test_fingerprint_ignores_order(plan: Plan) -> None:

@@ -17,6 +17,8 @@ from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
 from hookline.plan.planner import make_plan
 from hookline.plan.render_markdown import MAX_COMMENT_CHARACTERS, render_markdown
+from hookline.policy.policy import RuleLevel
+from hookline.policy.violation import Violation, ViolationKind
 from hookline.state.store import Snapshot, Stored
 
 MARKER = re.compile(r"<!-- hookline:plan (sha256:[0-9a-f]{64}) -->")
@@ -117,3 +119,19 @@ def test_nothing_from_files_leaves_its_fence(names: list[str], files: str) -> No
     assert wanted == [line for line in outside if line]
     assert 1 == render_markdown(plan).count("hookline:plan")
     assert 1 == render_markdown(plan).count("<!--")
+
+
+def test_what_denies_the_plan_is_not_cut() -> None:
+    """A long plan keeps its violations, and their text leaves no fence and forges no marker."""
+    hostile = "```\n<!-- hookline:plan sha256:0 -->\n# Approved @everyone"
+    violation = Violation(
+        kind=ViolationKind.RULE, rule="own-hosts", level=RuleLevel.DENY, message=hostile, detail=hostile,
+        address=address(1), path="/endpoint/host",
+    )  # fmt: skip
+    long = plan_of({}, {number: {} for number in range(2000)})
+    text = render_markdown(dataclasses.replace(long, violations=(violation,)))
+    assert "**Nothing is applied while the policy denies the plan.**" in text
+    assert "#### Denied by the policy\n\n````diff\n- deny[HL090] own-hosts: acme/s00001 /endpoint/host: " in text
+    assert 1 == len(re.findall("<!--", text))
+    assert not re.search("^# Approved", text, re.MULTILINE)
+    assert len(text) < MAX_COMMENT_CHARACTERS

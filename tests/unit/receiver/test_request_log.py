@@ -22,13 +22,14 @@ def recorded(body: bytes | None) -> dict[str, Any]:
 
 
 def test_a_request_is_one_line_with_everything_that_was_seen() -> None:
-    """Time, request, response and results are in one JSON object."""
+    """Time, request, response and results are in one JSON object, and the bytes if they are not the usual ones."""
     assert {
         "time": "2025-12-01T00:00:00.250Z",
         "method": "POST",
         "path": "/a?b=1",
         "headers": {"host": "x"},
         "body": {"a": [1, "é"]},
+        "bodyBase64": "eyJhIjoKIFsxLCAiw6kiXX0=",
         "status": 204,
         "verified": {"jwt": True, "payload": None},
     } == recorded('{"a":\n [1, "é"]}'.encode())
@@ -42,8 +43,9 @@ def test_a_request_is_one_line_with_everything_that_was_seen() -> None:
         (b"NaN", {"bodyText": "NaN"}),
         (b"\xff\x00", {"bodyBase64": "/wA="}),
         (b"null", {"body": None}),
+        (b'{"a":[1,"\xc3\xa9"]}', {"body": {"a": [1, "é"]}}),
         (None, {"body": None}),
-        (b'"\\ud800"', {"body": "\ud800"}),
+        (b'"\\ud800"', {"body": "\ud800", "bodyBase64": "Ilx1ZDgwMCI="}),
         (b"123456789012345678901234567890", {"body": 123456789012345678901234567890}),
     ],
 )
@@ -61,9 +63,9 @@ def test_a_body_that_is_nested_too_deeply_is_kept_as_text() -> None:
 def test_a_journal_writes_all_lines_to_all_sinks() -> None:
     """A flush writes the lines since the last flush, once."""
     one, two = io.BytesIO(), io.BytesIO()
-    journal = RequestLog(one, two)
-    journal.add(b"a\n")
-    journal.add(b"b\n")
+    journal = RequestLog(lambda request, verified, *, at, status: f"{request.path} {status}\n".encode(), one, two)
+    for path in ("/a", "/b"):
+        journal.add(HttpRequest("POST", path, {}, b""), Verified(), at=0.0, status=204)
     journal.flush()
     journal.flush()
-    assert (b"a\nb\n", b"a\nb\n") == (one.getvalue(), two.getvalue())
+    assert (b"/a 204\n/b 204\n",) * 2 == (one.getvalue(), two.getvalue())

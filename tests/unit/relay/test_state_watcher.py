@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 
 from builders import ACME, delivery, document, entry, ingest_batch, routes, settlement
+from hookline.errors import StateUnusable
+from hookline.model import Address
 from hookline.observe.log import Log
+from hookline.relay import state_watcher
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery.attempt import Endpoint
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
@@ -24,12 +27,13 @@ from hookline.relay.delivery.lane import Lane, SendingConditions
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
 from hookline.relay.ingest.batch import IngestContext
 from hookline.relay.routing import Defaults
+from hookline.relay.spool.address_moves import RecordedMove
 from hookline.relay.spool.spool import DequeueRequest, EndpointState, Retention, State
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.state_watcher import StateWatcher
 from hookline.state.factory import open_state
-from hookline.state.store import EMPTY, Stored
+from hookline.state.store import EMPTY, Snapshot, StateStore, Stored
 from waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -111,6 +115,12 @@ class Desk:
         batch = ingest_batch(*(delivery(name) for name in names))
         await self.thread.run(self.spool.enqueue, batch, now=time.time(), dedupe_window=DAY)
         self.dispatcher.on_enqueued([ACME])
+
+    def move(self, old: Address, new: Address, **fields: Any) -> None:
+        """Applies a move, as a plan would."""
+        change = {"action": "move", "address": str(new), "movedFrom": str(old)}
+        writes = {old: None, new: document(new, **fields)}
+        self.snapshot = self.state.commit(self.snapshot, writes, entry(changes=(change,)))
 
     async def saved(self) -> EndpointState:
         return (await self.thread.run(self.spool.endpoint_states)).get(ACME, EndpointState())
@@ -322,3 +332,140 @@ async def test_a_lane_on_hold_sends_nothing(desk: Desk) -> None:
     desk.dispatcher.continue_sending()
     await desk.endpoints[0].asked.wait()
     desk.endpoints[0].answer.set_result(Response(200))
+
+
+LIVE, OTHER = Address("acme", "live"), Address("other", "prod")
+
+
+async def test_pending_deliveries_follow_a_move(desk: Desk) -> None:
+    """The lane of the old address ends before the new one starts: an attempt in flight is recorded, and the next
+    delivery goes out once, from the new lane. The log names the move."""
+    desk.apply(delivery={"concurrency": 1})
+    await desk.watcher.read()
+    await desk.put("first", "second")
+    await desk.endpoints[0].asked.wait()
+    desk.move(ACME, LIVE)
+    refreshing = asyncio.create_task(desk.watcher.refresh())
+    while ACME in desk.dispatcher.lanes:
+        await asyncio.sleep(0)
+    assert 1 == len(desk.endpoints)
+    desk.endpoints[0].answer.set_result(Response(200))
+    await refreshing
+    assert [LIVE] == list(desk.dispatcher.lanes)
+    await desk.endpoints[1].asked.wait()
+    assert (1, 1) == ((tally := desk.spool.tally())["delivered"], tally["pending"])
+    assert {LIVE} == desk.spool.pending()
+    desk.endpoints[1].answer.set_result(Response(200))
+    [line] = [one for one in desk.logged if "webhook moved" in one]
+    assert ("webhook=acme/live" in line, "old=acme/prod" in line, "pending=1" in line) == (True, True, True)
+    await desk.watcher.refresh()
+    assert 1 == sum("webhook moved" in one for one in desk.logged)
+
+
+async def test_moves_while_no_relay_ran(desk: Desk) -> None:
+    """Several moves are followed in their order at the next start, also if another webhook has the address since."""
+    await desk.put("first")
+    desk.apply()
+    desk.move(ACME, LIVE)
+    desk.move(LIVE, OTHER)
+    desk.snapshot = desk.state.commit(desk.snapshot, {ACME: document(ACME), LIVE: document(LIVE)}, entry())
+    await desk.watcher.read()
+    assert {OTHER} == desk.spool.pending()
+    assert (2, {ACME, LIVE, OTHER}) == (desk.watcher.context.moves, set(desk.dispatcher.lanes))
+
+
+async def test_a_lane_waits_for_the_owner_of_the_old_address(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another process delivers to the old address, the new one has no lane, its deliveries are not dead, and
+    events are routed as before."""
+    desk.apply()
+    await desk.watcher.read()
+    before = desk.watcher.context
+    desk.epoch = None
+    await desk.watcher.owners_changed()
+    await desk.put("first")
+    desk.epoch = 0
+    desk.move(ACME, LIVE)
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.spool, "follow_move", lambda move, *, now: None)
+        await desk.watcher.refresh()
+        await desk.watcher.refresh()
+    assert ({}, {ACME}) == (desk.dispatcher.lanes, desk.spool.pending())
+    assert before is desk.watcher.context
+    await desk.watcher.refresh()
+    assert ([LIVE], {LIVE}) == (list(desk.dispatcher.lanes), desk.spool.pending())
+    assert 1 == desk.watcher.context.moves
+
+
+async def test_a_move_of_another_process_that_the_state_lacked(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The routes know only the moves that were followed before the state was read: batches that were routed with
+    others are refused, and the state is read again."""
+    desk.apply()
+    store = type(desk.state)
+    read = store.read
+
+    def read_before_the_move(state: StateStore) -> Snapshot:
+        found = read(state)
+        desk.move(ACME, LIVE)
+        [move] = desk.snapshot.moves
+        desk.spool.follow_move(RecordedMove(desk.snapshot.lineage or "", move.serial, ACME, LIVE), now=1.0)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "read", read_before_the_move)
+        await desk.watcher.read()
+    assert 0 == desk.watcher.context.moves
+    await desk.watcher.read()
+    assert 1 == desk.watcher.context.moves
+
+
+async def test_replays_at_an_old_address_go_to_the_new_one(desk: Desk) -> None:
+    """A dead letter that was imported after the move has the old address. Its replay is delivered."""
+    desk.apply()
+    desk.move(ACME, LIVE)
+    await desk.watcher.read()
+    batch = ingest_batch(delivery("late"), moves=1)
+    await desk.thread.run(desk.spool.enqueue, batch, now=time.time(), dedupe_window=DAY)
+    desk.dispatcher.on_enqueued([ACME])
+    await desk.watcher.refresh()
+    await desk.endpoints[0].asked.wait()
+    desk.endpoints[0].answer.set_result(Response(200))
+
+    async def delivered() -> bool:
+        return (await desk.thread.run(desk.spool.tally)).get("delivered") == 1
+
+    assert await eventually(delivered)
+
+
+async def test_the_rate_limit_holds_across_a_move(desk: Desk) -> None:
+    """The first request from the new address keeps its distance from the last one of the old address."""
+    slow = {"rateLimit": "1/h"}
+    desk.apply(delivery=slow)
+    await desk.watcher.read()
+    await desk.put("first")
+    await desk.endpoints[0].asked.wait()
+    desk.endpoints[0].answer.set_result(Response(200))
+    desk.move(ACME, LIVE, delivery=slow)
+    await desk.watcher.read()
+    assert desk.dispatcher.lanes[LIVE].rate_limiter.delay(desk.clock.elapsed()) > 3_000.0
+
+
+async def test_an_unreadable_state_is_read_until_it_can_be(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The routes are too old, and the state cannot be read for a moment: the relay waits and does not end."""
+    desk.apply()
+    desk.move(ACME, LIVE)
+    await desk.watcher.read()
+    store, failures = type(desk.state), [StateUnusable("away")]
+    read = store.read
+
+    def unreadable_once(state: StateStore) -> Snapshot:
+        if failures:
+            raise failures.pop()
+        return read(state)
+
+    monkeypatch.setattr(state_watcher, "UNREADABLE_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(store, "read", unreadable_once)
+    before = desk.watcher.context
+    await desk.watcher.read_again()
+    assert [] == failures
+    assert before is not desk.watcher.context
+    assert desk.watcher.unreadable is None

@@ -8,29 +8,37 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import trustme
 
-from builders import delivery, ingest_batch
-from hookline import wiring
+from builders import ACME, delivery, document, entry, ingest_batch
 from hookline.errors import HooklineError, SpoolUnusable
+from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.observe.snapshot import LagStatus
 from hookline.relay import status_collector
 from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.exchange import Attempt
 from hookline.relay.relay import RelaySettings
 from hookline.relay.routing import Defaults
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.sources.source import Position, SourceLag
+from hookline.relay.spool.activity import MinuteActivity, minute_of
 from hookline.relay.spool.factory import spool_store
+from hookline.relay.spool.opened_spool import opened_spool
 from hookline.relay.spool.spool import IngestBatch
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.spool.sqlite import database
 from hookline.relay.spool.sqlite.embedded import STATUS_FILE
 from hookline.relay.status_collector import StatusCollector
 from hookline.state.factory import open_state
-from hookline.wiring import RelayOptions
+from hookline.state.store import EMPTY
+from hookline.units import parse_moment
+from hookline.wiring import run_relay as wiring
+from hookline.wiring.run_options import Machine, RelayOptions
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +57,8 @@ async def reporting(directory: Path, *sources: str) -> AsyncIterator[tuple[Statu
     )  # fmt: skip
     log = Log(lambda line: None, level="warning", format="text", clock=lambda: 0.0)
     store = spool_store(options.spool)
-    spool = store.open(since="now")
+    opened = opened_spool(store.open(since="now"))
+    spool = opened.spool
     thread = SpoolThread(spool, log)
     _, collector = wiring.build_relay(
         options,
@@ -57,7 +66,8 @@ async def reporting(directory: Path, *sources: str) -> AsyncIterator[tuple[Statu
         store=store,
         thread=thread,
         log=log,
-        machine=wiring.Machine(),
+        machine=Machine(),
+        opened=opened,
     )
     try:
         yield collector, thread
@@ -186,6 +196,55 @@ async def test_the_status_is_published_while_the_relay_runs(tmp_path: Path) -> N
         collector.close()
         await asyncio.sleep(0.05)
         assert not path.exists()
+
+
+async def test_the_report_has_the_drain_forecast(tmp_path: Path) -> None:
+    """It takes the activity from the spool, the limits from the lane, and the backlog by age."""
+    limits = {"rateLimit": "2/s", "concurrency": 3, "retry": {"maxAge": "5h"}}
+    state = open_state(str(tmp_path / "state.db"))
+    state.commit(EMPTY, {ACME: document(delivery=limits)}, entry())
+    async with reporting(tmp_path) as (collector, thread):
+        thread.spool.enqueue(
+            ingest_batch(*(delivery(f"d{n}") for n in range(60))), now=collector._clock.now(), dedupe_window=0.0
+        )
+        minute = minute_of(collector._clock.now()) - 1
+        thread.spool.record_activity([MinuteActivity(minute, ACME, 10, 0, 3.0, 3.0, 0, 30.0)])
+        await collector._state_watcher.read()
+        (lane,) = collector.relay().lanes
+        assert (3, 2.0, 5 * 3600.0) == (lane.concurrency, lane.rate, lane.max_age)
+        drain = (await collector.report()).drain
+        assert {str(ACME): (60.0, 0, 1.0)} == {
+            name: (one.seconds, one.expiring, one.per_second) for name, one in drain.webhooks.items()
+        }
+
+
+async def test_a_lane_knows_when_its_keys_end(tmp_path: Path) -> None:
+    """The sooner one of tokens and signatures; none for a webhook whose keys do not retire."""
+    key = {"id": "k", "secret": {"file": "k.pem"}, "retire": "2099-01-02T00:00:00Z"}
+    jwt = {"type": "jwt", "algorithm": "ES256", "keys": [key]}
+    signature = {"type": "standard-webhooks", "keys": [{"secret": {"file": "s"}, "retire": "2099-01-01T00:00:00Z"}]}
+    state = open_state(str(tmp_path / "state.db"))
+    documents = (document(authentication=jwt, signature=signature), document("stage"))
+    state.commit(EMPTY, {Address("acme", one["sandbox"]): one for one in documents}, entry())
+    async with reporting(tmp_path) as (collector, _):
+        await collector._state_watcher.read()
+        ends = {lane.webhook: lane.keys_end for lane in collector.relay().lanes}
+    assert {"acme/prod": parse_moment("2099-01-01T00:00:00Z").timestamp(), "acme/stage": None} == ends
+
+
+async def test_a_lane_knows_when_its_certificates_expire(tmp_path: Path, private_files: None) -> None:
+    """The lane passes on what its endpoint knows: after an attempt, the end of the client certificate."""
+    own = trustme.CA().issue_cert("relay@acme.test", not_after=datetime(2099, 1, 1, tzinfo=UTC))
+    own.private_key_and_cert_chain_pem.write_to_path(tmp_path / "own.pem")
+    delivery_policy = {"tls": {"clientCertificate": {"file": "own.pem"}}}
+    state = open_state(str(tmp_path / "state.db"))
+    state.commit(EMPTY, {ACME: document(url="https://127.0.0.1:9/", delivery=delivery_policy)}, entry())
+    async with reporting(tmp_path) as (collector, _):
+        await collector._state_watcher.read()
+        assert {} == collector.relay().lanes[0].certificate_ends
+        await collector._dispatcher.lanes[ACME].endpoint.post(Attempt(bytes(16), b"{}", 1, 0.0))
+        (lane,) = collector.relay().lanes
+    assert {"client": parse_moment("2099-01-01T00:00:00Z").timestamp()} == lane.certificate_ends
 
 
 def test_errors_have_a_root() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hookline.state.history_chain import ChainBreak, entry_hash, find_breaks, genesis_hash
-from hookline.state.store import HistoryEntry, HistoryRecord
+from hookline.state.store import HistoryEntry, HistoryRecord, Override, PolicyChange
 
 ENTRY = HistoryEntry(
     at=datetime(2026, 11, 3, 9, 30, tzinfo=UTC),
@@ -44,6 +44,8 @@ CHANGED: dict[str, Any] = {
     "fingerprint": "sha256:1",
     "changes": (),
     "lifted": ("something",),
+    "overrides": (Override("freeze", "something"),),
+    "policy": PolicyChange(None),
     "note": "something",
 }
 
@@ -54,6 +56,13 @@ def test_every_field_is_sealed(name: str) -> None:
     records = chain("a", "b", "c")
     records[1] = replace(records[1], entry=replace(records[1].entry, **{name: CHANGED[name]}))
     assert [2] == [broken.serial for broken in find_breaks("L", 3, records)]
+
+
+@pytest.mark.parametrize("changed", [PolicyChange(None), PolicyChange('{"a":2}', "a.yaml"), PolicyChange("{}", None)])
+def test_every_part_of_a_policy_is_sealed(changed: PolicyChange) -> None:
+    """The text of a policy, its removal, and the file that it came from are covered by the hash of the entry."""
+    before, after = (replace(ENTRY, policy=policy) for policy in (PolicyChange("{}", "a.yaml"), changed))
+    assert entry_hash("x", 1, before) != entry_hash("x", 1, after)
 
 
 def test_same_moment_is_the_same_time() -> None:

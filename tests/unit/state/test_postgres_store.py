@@ -18,7 +18,7 @@ from hookline.errors import Stale, StateUnusable
 from hookline.model import Address
 from hookline.state import postgres_sql
 from hookline.state.factory import open_state
-from hookline.state.store import EMPTY, StateStore
+from hookline.state.store import EMPTY, PolicyChange, Snapshot, StateStore
 from postgres_server import Server, shared_server
 
 PROD, STAGE = Address("acme", "prod"), Address("acme", "stage")
@@ -103,7 +103,8 @@ def test_roles_as_documented(server: Server, database: str) -> None:
     """The page's statements make what an apply makes; its planner reads and no more, its applier cannot rewrite."""
     (statements,) = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert postgres_sql.CREATE_TABLES in statements
-    for role in ("hookline_planner", "hookline_applier"):
+    roles = ("hookline_planner", "hookline_applier", "hookline_policy")
+    for role in roles:
         server.execute("postgres", f"DROP ROLE IF EXISTS {role}")
     try:
         server.execute(database, *[one for one in statements.split(";\n") if one.strip()])
@@ -122,12 +123,48 @@ def test_roles_as_documented(server: Server, database: str) -> None:
             "UPDATE hookline.history SET who = 'mallory'",
             "DELETE FROM hookline.history",
             "DROP TABLE hookline.history",
+            "DELETE FROM hookline.moves",
+            "UPDATE hookline.moves SET serial = 7",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 server.execute(database, statement, user="hookline_applier")
+        applied = applier.commit(second, {STAGE: document(STAGE), PROD: None}, entry(changes=MOVED))
+        assert [(PROD, STAGE)] == [(move.old, move.new) for move in applied.moves]
+        _check_policy_rights(server, database, applied)
     finally:
         server.execute(database, "DROP SCHEMA hookline CASCADE")
-        server.execute("postgres", "DROP ROLE hookline_planner", "DROP ROLE hookline_applier")
+        server.execute("postgres", *(f"DROP ROLE {role}" for role in roles))
+
+
+MOVED = ({"address": "acme/stage", "action": "move", "movedFrom": "acme/prod", "fields": []},)
+
+
+def _check_policy_rights(server: Server, database: str, applied: Snapshot) -> None:
+    """The documented role for policies sets and clears them and writes no webhook; the applying role cannot do so."""
+    applier = open_state(server.url(database, "hookline_applier"))
+    officer = open_state(server.url(database, "hookline_policy"))
+    first = officer.commit(applied, {}, entry("eve", policy=PolicyChange('{"rules":[]}')))
+    for text in ('{"rules":["other"]}', None):
+        with pytest.raises(StateUnusable) as refused:
+            applier.commit(first, {}, entry(policy=PolicyChange(text)))
+        assert "this role may not set or clear the policy of the state" in refused.value.message
+        assert "docs/how-to/state-on-postgresql.md" in str(refused.value.hint)
+        assert 8 == refused.value.exit_code
+    assert first == applier.read()
+    for statement in (
+        "DELETE FROM hookline.policies",
+        "UPDATE hookline.policies SET document = '{}'",
+        "INSERT INTO hookline.policies VALUES ('other', '{}', 1)",
+        "TRUNCATE hookline.policies",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            server.execute(database, statement, user="hookline_applier")
+    with pytest.raises(StateUnusable, match="permission denied"):
+        officer.commit(first, {PROD: document(PROD)}, entry("eve"))
+    kept = applier.commit(first, {PROD: document(PROD)}, entry())
+    assert first.policy == kept.policy
+    assert officer.commit(kept, {}, entry("eve", policy=PolicyChange(None))).policy is None
+    assert ["ada", "ada", "ada", "eve", "ada", "eve"] == [record.entry.who for record in officer.history()]
 
 
 @pytest.mark.parametrize("ask", READERS, ids=["read", "version", "history"])
@@ -193,7 +230,7 @@ def test_a_statement_that_takes_too_long(server: Server, database: str, monkeypa
     """If nobody holds the state, the role's timeout is named as such (8), not as a lock."""
     store = open_state(server.url(database, more="?options=-c%20statement_timeout%3D200"))
     first = store.commit(EMPTY, {PROD: document(PROD)}, entry())
-    monkeypatch.setattr(postgres_sql, "INSERT_HISTORY", "SELECT pg_sleep(5), " + ", ".join(["%s"] * 11))
+    monkeypatch.setattr(postgres_sql, "INSERT_HISTORY", "SELECT pg_sleep(5), " + ", ".join(["%s"] * 13))
     with pytest.raises(StateUnusable) as refused:
         store.commit(first, {PROD: None}, entry())
     assert "the server ended a statement on the state" in refused.value.message
@@ -436,3 +473,12 @@ def test_careless_defaults_do_not_get_through(server: Server, database: str, mon
     monkeypatch.setattr(psycopg.Connection, "execute", looking)
     open_state(server.url(database)).commit(EMPTY, {PROD: document(PROD)}, entry())
     assert [("on",), ("1min",), ("1ms",)] == settings
+
+
+def test_the_clock_of_the_database_decides(server: Server, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of a freeze window is the database's: a machine whose clock is wrong cannot apply inside one."""
+    store = open_state(server.url(database))
+    monkeypatch.setattr(postgres_sql, "READ_CLOCK", "SELECT timestamptz '2026-11-27 16:00:00+01'")
+    times: list[datetime] = []
+    store.commit(EMPTY, {Address("acme", "prod"): document()}, entry(), times.append)
+    assert [datetime(2026, 11, 27, 15, tzinfo=UTC)] == times == [store.now()]

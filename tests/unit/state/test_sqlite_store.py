@@ -21,7 +21,7 @@ from builders import document
 from hookline.errors import Stale, StateUnusable
 from hookline.model import Address
 from hookline.state.sqlite_store import SqliteStore
-from hookline.state.store import EMPTY, HistoryEntry, Snapshot
+from hookline.state.store import EMPTY, HistoryEntry, Override, PolicyChange, Snapshot
 
 PROD = Address("acme", "prod")
 NOBODY = 65534
@@ -137,18 +137,35 @@ def test_place_without_write_access(read_only_directory: Path) -> None:
 
 
 def test_history_of_every_commit(path: Path, stored: Snapshot) -> None:
-    """Each commit leaves a row: serial, time (UTC), who, commit, branch, fingerprint, changes, lifted, note, hash."""
+    """Each commit leaves a row: serial, time (UTC), who, commit, branch, plan, lifted, policy, note, hash."""
+    overrides, policy = (Override("freeze", "r"),), PolicyChange("{}", "p.yaml")
     store_at(path).commit(
-        stored, {PROD: document(name="Feedback 1")}, entry(who="bob", commit=None, branch=None, lifted=(), note="n")
+        stored,
+        {PROD: document(name="Feedback 1")},
+        entry(who="bob", commit=None, branch=None, lifted=(), overrides=overrides, policy=policy, note="n"),
     )
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT * FROM history ORDER BY serial").fetchall()
     changes = '[{"action":"create","address":"acme/prod"}]'
     at = "2026-11-03T09:30:00.000Z"
+    lifted, set_policy = '[{"reason":"r","rule":"freeze"}]', '{"source":"p.yaml","text":"{}"}'
     first, second = store_at(path).history()
     assert rows == [
-        (1, at, "ada", "c0ffee", "main", "sha256:0", changes, '["acme/prod: protected"]', None, first.hash),
-        (2, at, "bob", None, None, "sha256:0", changes, "[]", "n", second.hash),
+        (
+            1,
+            at,
+            "ada",
+            "c0ffee",
+            "main",
+            "sha256:0",
+            changes,
+            '["acme/prod: protected"]',
+            "[]",
+            None,
+            None,
+            first.hash,
+        ),
+        (2, at, "bob", None, None, "sha256:0", changes, "[]", lifted, set_policy, "n", second.hash),
     ]
 
 
@@ -168,7 +185,8 @@ def test_kind_of_database(path: Path, stored: Snapshot) -> None:
         assert connection.execute("PRAGMA application_id").fetchone() == (0x686B7374,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
         strict = connection.execute("SELECT name, strict FROM pragma_table_list WHERE schema='main'").fetchall()
-    assert {("meta", 1), ("webhooks", 1), ("history", 1)} == {row for row in strict if "sqlite" not in row[0]}
+    tables = ("meta", "webhooks", "history", "policies", "moves")
+    assert {(name, 1) for name in tables} == {row for row in strict if "sqlite" not in row[0]}
 
 
 def test_time_needs_its_zone() -> None:

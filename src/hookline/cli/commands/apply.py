@@ -28,7 +28,11 @@ from hookline.cli.output.standard_streams import is_output_lost, print_result, p
 from hookline.cli.plan_options import (
     deletion_options,
     load_desired,
+    override_options,
     paths_argument,
+    places_in,
+    places_of_changes,
+    policy_guard,
     require_desired,
     target_option,
     verbose_option,
@@ -40,6 +44,7 @@ from hookline.model import Address
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
 from hookline.plan.planner import count_pending, make_plan
+from hookline.plan.policy_check import OverrideRequest, raise_if_denied
 from hookline.plan.stale_plan import DIRTY_SUFFIX, attribution, raise_if_expected_before
 from hookline.provenance import Provenance, is_ancestor, provenance_of, uncommitted_files
 from hookline.state.factory import open_state, state_place
@@ -124,6 +129,7 @@ class _Request:
 
     config: Path
     deletion_limits: DeletionLimits
+    overrides: OverrideRequest
     allow_older: bool
     expect: str | None
     allow_again: bool
@@ -150,6 +156,7 @@ class _Request:
     spool_option,
     target_option,
     deletion_options,
+    override_options,
     click.option(
         "--allow-older",
         is_flag=True,
@@ -219,18 +226,21 @@ def _apply_files(
     require_desired(request.config, desired, stored)
     plan = make_plan(stored, desired, request.deletion_limits, read_pending(request.spool))
     plan = with_folder_notes(plan, desired, stored, store, request.config)
+    guard = policy_guard(request.config, request.overrides, places_in(desired))
+    plan = guard.checked(plan, stored, store.now)
     print_plan(plan, "text", verbose=request.verbose)
     if not plan.changes and was_applied(store, request.expect):
         return None
     refuse_unexpected(store, request.expect, plan)
     raise_if_blocked(plan)
+    raise_if_denied(plan.violations)
     if not plan.changes:
         return None
     provenance = with_uncommitted_mark(provenance_of(request.config), request.config)
     lifted = _check_commit(store, request, provenance) + refuse_again(store, request, plan)
     if not request.auto_approve:
         ask_for_approval()
-    return apply_plan(store, stored, plan, provenance, datetime.now(UTC), lifted=lifted)
+    return apply_plan(store, stored, plan, provenance, datetime.now(UTC), lifted=lifted, guard=guard)
 
 
 def _apply_file(store: StateStore, request: _Request, file: Path) -> Snapshot | None:
@@ -239,9 +249,12 @@ def _apply_file(store: StateStore, request: _Request, file: Path) -> Snapshot | 
     saved = read_plan_file(file)
     refuse_documents(saved, str(file))
     refuse_unexpected(store, request.expect, saved)
-    _, plan = rebase_saved_plan(store, saved, request.deletion_limits)
+    stored, plan = rebase_saved_plan(store, saved, request.deletion_limits)
+    guard = policy_guard(request.config, request.overrides, places_of_changes(saved))
+    plan = guard.checked(plan, stored, store.now)
     print_plan(count_pending(plan, read_pending(request.spool)), "text", verbose=request.verbose)
     raise_if_blocked(plan)
+    raise_if_denied(plan.violations)
     if not plan.changes:
         return None
     provenance = provenance_of(request.config)
@@ -250,11 +263,18 @@ def _apply_file(store: StateStore, request: _Request, file: Path) -> Snapshot | 
     if not request.auto_approve:
         ask_for_approval()
     return apply_saved_plan(
-        store, saved, request.deletion_limits, provenance, datetime.now(UTC), check_commit=check_commit
+        store,
+        saved,
+        request.deletion_limits,
+        provenance,
+        datetime.now(UTC),
+        check_commit=check_commit,
+        guard=guard,
     )
 
 
 def _check_commit(store: StateStore, request: _Request, provenance: Provenance) -> tuple[str, ...]:
     """The lifted rules for the history. Raises Blocked unless the commit is a descendant of the one applied last."""
     descends = partial(is_ancestor, request.config)
-    return check_commit_order(store.history(), provenance, descends, allow_older=request.allow_older)
+    records = [record for record in store.history() if record.entry.policy is None]
+    return check_commit_order(records, provenance, descends, allow_older=request.allow_older)

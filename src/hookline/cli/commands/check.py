@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,17 +16,25 @@ import click
 from hookline.cli.applied_state import find, read_applied, resolver_for
 from hookline.cli.completions import complete_addresses
 from hookline.cli.network_options import network_options
-from hookline.cli.options import bundle, examples, format_option, secrets_options, state_option
+from hookline.cli.options import (
+    bundle,
+    examples,
+    format_option,
+    secrets_options,
+    spool_option,
+    state_option,
+)
 from hookline.cli.output.colour import coloured
 from hookline.cli.output.json_output import print_json
 from hookline.cli.output.standard_streams import put_code_first
 from hookline.cli.output.tables import columns
+from hookline.cli.status.backlog_check import read_backlog_findings
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
 from hookline.model import Webhook
 from hookline.relay.http.certificate_info import Certificate
 from hookline.relay.preflight.checks import CheckContext, check_all
-from hookline.relay.preflight.report import CheckReport, Grade
+from hookline.relay.preflight.report import CheckFinding, CheckReport, Grade
 
 _COLOURS = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "red"}
 
@@ -41,14 +49,18 @@ _COLOURS = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "red"}
 @click.argument("addresses", nargs=-1, metavar="[ORG/SANDBOX…]", shell_complete=complete_addresses)
 @click.option("--send", is_flag=True, help="Also send one test event with the header hookline-test: true.")
 @state_option
+@spool_option
 @bundle("context", partial(CheckContext, clock=time.time, random=os.urandom), secrets_options, network_options)
 @format_option("text", "json", help="For people or for programs.")
-def check_command(*, addresses: tuple[str, ...], send: bool, state: str, context: CheckContext, form: str) -> int:
+def check_command(
+    *, addresses: tuple[str, ...], send: bool, state: str, spool: str, context: CheckContext, form: str
+) -> int:
     """Check applied webhooks before they are used: all of them, or the named ones.
 
     Checks that secrets resolve, keys fit their algorithm, the host name resolves to permitted addresses, a TLS
     connection succeeds, and the certificate is valid for another 30 days. With --send, the endpoint must also
-    accept one test event. Run it on the relay's machine, as the same user and with the same options, so that the
+    accept one test event. If a spool exists, the check also says how long pending deliveries take, and warns if some
+    pass maxAge before. Run it on the relay's machine, as the same user and with the same options, so that the
     result applies to the relay. The webhook's delivery.timeout limits the connection, and again the test event.
     """
     put_code_first()
@@ -56,7 +68,8 @@ def check_command(*, addresses: tuple[str, ...], send: bool, state: str, context
     selected = [find(snapshot, text) for text in addresses] or list(snapshot.webhooks.values())
     webhooks = list({stored.webhook.address: stored.webhook for stored in selected}.values())
     context = replace(context, resolver=resolver_for(snapshot, context.resolver))
-    reports = asyncio.run(_check(webhooks, context, send=send, show=form == "text"))
+    backlogs = read_backlog_findings(spool, webhooks, now=time.time())
+    reports = asyncio.run(_check(webhooks, context, backlogs, send=send, show=form == "text"))
     failed = sum(1 for report in reports if report.failed_at)
     if form == "json":
         now = datetime.now(UTC)
@@ -68,10 +81,19 @@ def check_command(*, addresses: tuple[str, ...], send: bool, state: str, context
     return ExitCode.FAILED if failed else ExitCode.DONE
 
 
-async def _check(webhooks: Sequence[Webhook], context: CheckContext, *, send: bool, show: bool) -> list[CheckReport]:
+async def _check(
+    webhooks: Sequence[Webhook],
+    context: CheckContext,
+    backlogs: Mapping[str, CheckFinding],
+    *,
+    send: bool,
+    show: bool,
+) -> list[CheckReport]:
     """All reports, in order. With `show`, each is printed as soon as it and all earlier ones are complete."""
     reports = []
-    async for report in check_all(webhooks, context, send=send):
+    async for connection in check_all(webhooks, context, send=send):
+        backlog = backlogs.get(connection.address)
+        report = connection if backlog is None else replace(connection, findings=(*connection.findings, backlog))
         reports.append(report)
         if show:
             _print_report(report)

@@ -24,7 +24,7 @@ from hookline.errors import Blocked, WrongUse
 from hookline.escaping import printable
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine
 from hookline.relay.formats.dead_letter_json import history_as_json
-from hookline.relay.spool.admin import Count, DeadLetterStore, Filter
+from hookline.relay.spool.admin import Count, DeadLetterQueries, Filter
 from hookline.relay.spool.factory import spool_store
 from hookline.units import utc_text
 
@@ -122,7 +122,7 @@ def dead_command() -> None:
 def dead_list_command(*, spool: str, selection: Filter, limit: int, form: str) -> None:
     """List dead letters, the newest first."""
     warn_of_unknown_webhook(selection, spool)
-    with spool_store(spool).dead_letters() as dead:
+    with spool_store(spool).dead_letter_queries() as dead:
         if form == "json":
             _print_json(dead, selection, limit)
             return
@@ -135,7 +135,7 @@ def dead_list_command(*, spool: str, selection: Filter, limit: int, form: str) -
     click.echo(f"{letter_count_text(count)}{more}.", err=True)
 
 
-def _print_json(dead: DeadLetterStore, selection: Filter, limit: int) -> None:
+def _print_json(dead: DeadLetterQueries, selection: Filter, limit: int) -> None:
     """Write an array on one line, item by item."""
     separator = "["
     for letter in dead.newest(selection, limit=limit):
@@ -152,7 +152,7 @@ def dead_show_command(*, spool: str, identity: str) -> None:
 
     Attempt number 0 marks a replay by an operator.
     """
-    with spool_store(spool).dead_letters() as dead:
+    with spool_store(spool).dead_letter_queries() as dead:
         letters = list(dead.newest(Filter(ids=(identity,)), limit=1))
     if not letters:  # also when the dead letter was replayed a moment ago
         raise WrongUse(f"no dead letter has the id {identity!r}", hint="`hookline dead list` shows all ids")

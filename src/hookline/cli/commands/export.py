@@ -18,7 +18,7 @@ from hookline.cli.output.standard_streams import put_work_first
 from hookline.cli.output.yaml_writer import as_yaml
 from hookline.errors import Blocked, HooklineError
 from hookline.model import Address
-from hookline.paths import is_directory, path_exists
+from hookline.paths import is_directory, path_exists, resolved
 from hookline.state.store import Snapshot
 
 # Most file systems allow 255 bytes in a file name. ".yaml" and a distinguishing suffix must fit as well.
@@ -90,7 +90,7 @@ def export_command(directory: Path, state: str) -> None:
     """
     put_work_first()
     files = render(read_applied(state))
-    target = directory.resolve()
+    target = resolved(directory)
     if not _is_free(target):
         _require_same(directory, target, files)
         click.echo(f"{directory} already contains these {len(files)} webhook file(s).")

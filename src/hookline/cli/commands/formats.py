@@ -75,7 +75,7 @@ def formats_test_command(*, file: str, format: str, defaults: Defaults, output: 
 def _lines(file: str, format: str, defaults: Defaults, counts: _Counts) -> Iterator[Line]:
     is_event = partial(is_readable, format=format, mapping=defaults.mapping)
     log = Log(sys.stderr.write, level="warning", format="text", clock=time.time)
-    with closing(open_sources([file], (), follow=False, from_start=True, logger=log, is_event=is_event)) as source:
+    with closing(open_sources([file], (), follow=False, logger=log, is_event=is_event)) as source:
         end = False
         while not end:
             batch = source.read()

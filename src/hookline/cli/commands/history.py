@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -18,10 +19,10 @@ from hookline.plan.stale_plan import short_commit
 from hookline.state.factory import open_state, without_password
 from hookline.state.history_chain import time_text
 from hookline.state.history_replay import BlamedField, blame_fields
-from hookline.state.store import HistoryEntry, HistoryRecord
+from hookline.state.store import HistoryEntry, HistoryRecord, PolicyChange, text_hash
 from hookline.state.store_errors import damaged_state_error
 
-_SYMBOLS = {"create": "+", "update": "~", "delete": "-"}
+_SYMBOLS = {"create": "+", "update": "~", "delete": "-", "move": ">"}
 # Only JSON lists all changes of a larger apply.
 _MAX_CHANGES_SHOWN = 20
 _HEADINGS = ("FIELD", "VALUE", "SERIAL", "TIME", "WHO", "COMMIT")
@@ -33,7 +34,10 @@ _MAX_VALUE_CHARS = 48
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the last N applies.")
 @format_option("text", "json", help="Text for people, or a JSON array.")
 def history_command(state: str, limit: int | None, form: str) -> None:
-    """Show every apply, the latest first: serial, time, who, commit, changes, and options that allowed deletions."""
+    """Show every apply, the latest first: serial, time, who, commit, changes, and the limits and rules it lifted.
+
+    `policy set` and `policy clear` are applies as well.
+    """
     _, records = read_with_history(open_state(state), state)
     latest = records[::-1][:limit]
     if form == "json":
@@ -50,11 +54,26 @@ def _document(record: HistoryRecord) -> dict[str, Any]:
         "fingerprint": entry.fingerprint,
         "summary": _counts(entry),
         "changes": [
-            {"address": change["address"], "action": change["action"], "fields": _paths(change)}
+            {
+                "address": change["address"],
+                "action": change["action"],
+                "movedFrom": change.get("movedFrom"),
+                "fields": _paths(change),
+            }
             for change in entry.changes
         ],
         "lifted": list(entry.lifted),
+        "overrides": [asdict(override) for override in entry.overrides],
+        "policy": entry.policy and _policy_document(entry.policy),
         "hash": record.hash,
+    }
+
+
+def _policy_document(change: PolicyChange) -> dict[str, Any]:
+    return {
+        "action": "clear" if change.text is None else "set",
+        "hash": None if change.text is None else text_hash(change.text),
+        "source": change.source,
     }
 
 
@@ -68,14 +87,26 @@ def _lines(record: HistoryRecord) -> Iterator[str]:
     yield "  ".join(
         filter(None, (f"serial {record.serial}", time_text(entry.at), entry.who, _revision(entry), entry.note))
     )
-    summary = _counts(entry)
-    yield f"    {summary['create']} created, {summary['update']} updated, {summary['delete']} deleted"
+    if entry.policy is not None:
+        yield f"    {_policy_text(entry.policy)}"
+    else:
+        summary = _counts(entry)
+        moved = f", {summary['move']} moved" if summary["move"] else ""
+        yield f"    {summary['create']} created, {summary['update']} updated, {summary['delete']} deleted{moved}"
     for change in entry.changes[:_MAX_CHANGES_SHOWN]:
-        fields = ", ".join(_paths(change))
-        yield f"    {_SYMBOLS.get(change['action'], '?')} {change['address']}{': ' if fields else ''}{fields}"
+        fields, moved = ", ".join(_paths(change)), f"{change['movedFrom']} -> " if change.get("movedFrom") else ""
+        symbol = _SYMBOLS.get(change["action"], "?")
+        yield f"    {symbol} {moved}{change['address']}{': ' if fields else ''}{fields}"
     if len(entry.changes) > _MAX_CHANGES_SHOWN:
         yield f"    … and {len(entry.changes) - _MAX_CHANGES_SHOWN} more (--format json shows all)"
     yield from (f"    lifted: {lifted}" for lifted in entry.lifted)
+    yield from (f"    overridden: the rule {one.rule}, because: {one.reason}" for one in entry.overrides)
+
+
+def _policy_text(change: PolicyChange) -> str:
+    if change.text is None:
+        return "policy cleared"
+    return f"policy set{f' from {change.source}' if change.source else ''}: {text_hash(change.text)}"
 
 
 def _revision(entry: HistoryEntry) -> str | None:
@@ -104,7 +135,8 @@ def _paths(change: Mapping[str, Any]) -> Sequence[str]:
 def blame_command(address: str, state: str, form: str) -> None:
     """Show which apply set each field of an applied webhook.
 
-    Fields with their default value are not shown. If no apply set a value, somebody edited the state by hand:
+    Fields with their default value are not shown. A moved webhook keeps the applies of its earlier addresses. If no
+    apply set a value, somebody edited the state by hand:
     `hookline drift` shows details.
     """
     snapshot, records = read_with_history(open_state(state), state)

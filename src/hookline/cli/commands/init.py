@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import click
 
 from hookline import __version__
+from hookline.cli.ci_systems import CI_SYSTEMS, CiSystem
 from hookline.cli.options import ParsedParameter, PathParameter, choice_option, examples
 from hookline.cli.output.standard_streams import put_work_first
 from hookline.cli.package_spec import Installation, Package, parse_package, this_installation
@@ -16,8 +17,6 @@ from hookline.errors import HooklineError
 from hookline.paths import is_directory, name_is_taken, path_exists, repository_root
 from hookline.schemas import schema_text
 
-WORKFLOW = ".github/workflows/hookline.yml"
-PACKAGE_FILE = ".github/hookline/package.txt"
 # The lines of .gitignore that keep local state and keys out of the repository.
 IGNORED = (".hookline/", "secrets/", "*.pem")
 
@@ -30,26 +29,35 @@ _TEMPLATES = {
     ".vscode/settings.json": "vscode-settings.json",
     "README.md": "readme.md",
 }
-_GITHUB_TEMPLATES = {WORKFLOW: "workflow.yml", ".github/CODEOWNERS": "CODEOWNERS"}
-_DEPENDENCIES = {".github/hookline/dependencies.txt": ("dependencies.txt", "build-dependencies.txt")}
-_SCHEMA = "webhook.v1"
-_VERSION_MARK, _HOOK_MARK = "@VERSION@", "@HOOK@"
+_SCHEMAS = ("webhook.v1", "defaults.v1")
+_VERSION_MARK, _HOOK_MARK, _OWNED_MARK = "@VERSION@", "@HOOK@", "@OWNED@"
+_REQUEST_MARK, _SHOWN_MARK = "@REQUEST@", "@SHOWN@"
+_ACTIONS_MARK, _COMMIT_MARK = "@ACTIONS@", "@COMMIT@"
 
 
-def scaffold(package: Package | None, *, ci: str) -> Mapping[str, str]:
+def scaffold(package: Package | None, *, ci: CiSystem | None, at_root: bool = True) -> Mapping[str, str]:
     """The files of a new repository: path relative to its root → text.
+
+    Args:
+        package: the package of hookline that CI installs.
+        ci: the CI that gets a workflow.
+        at_root: whether the files are for the root of a repository; below it, a workflow has all steps itself.
 
     Without a package the two files that name it are left out; the workflow then reports that they are missing.
     """
     texts = {path: _template(name) for path, name in _TEMPLATES.items()}
     texts[".pre-commit-config.yaml"] = texts[".pre-commit-config.yaml"].replace(_HOOK_MARK, _hook(package))
-    texts[f"schemas/{_SCHEMA}.schema.json"] = schema_text(_SCHEMA)
-    if ci == "github":
-        texts |= {path: _template(name) for path, name in _GITHUB_TEMPLATES.items()}
+    texts |= {f"schemas/{name}.schema.json": schema_text(name) for name in _SCHEMAS}
+    request, shown = ("pull request", "there") if ci is None else (ci.request, ci.shown)
+    texts["README.md"] = texts["README.md"].replace(_REQUEST_MARK, request).replace(_SHOWN_MARK, shown)
+    if ci is not None:
+        texts[ci.workflow] = _workflow(ci, package if at_root else None)
+        owned = "".join(f"# {path}    @your-org/platform\n" for path in ci.owned)
+        texts |= {path: _template(name).replace(_OWNED_MARK, owned) for path, name in ci.more.items()}
         if package is not None:
-            texts[PACKAGE_FILE] = _PACKAGE_HEAD + package.requirements_file()
-            for path, names in _DEPENDENCIES.items():
-                texts[path] = "".join(map(_template, names if package.from_source else names[:1]))
+            names = ("dependencies.txt", "build-dependencies.txt")
+            texts[ci.package_file] = _PACKAGE_HEAD + package.requirements_file()
+            texts[ci.dependencies_file] = "".join(map(_template, names if package.from_source else names[:1]))
     return texts
 
 
@@ -58,6 +66,16 @@ _PACKAGE_HEAD = "# hookline itself, as the workflow installs it. Its dependencie
 
 def _template(name: str) -> str:
     return (files("hookline") / "templates" / name).read_text(encoding="utf-8").replace(_VERSION_MARK, __version__)
+
+
+def _workflow(ci: CiSystem, package: Package | None) -> str:
+    """The file with all steps; or the short one, with hookline's actions at the commit of the package."""
+    commit = None if package is None else package.github_commit()
+    if commit is None or ci.short_template is None:
+        return _template(ci.template)
+    repository, sha = commit
+    actions = _template(ci.short_template).replace(_ACTIONS_MARK, f"{repository}/.github/actions")
+    return actions.replace(_COMMIT_MARK, f"{sha} # hookline {__version__}")
 
 
 def _hook(package: Package | None) -> str:
@@ -123,13 +141,10 @@ def repository_above(directory: Path) -> Path | None:
     return None if root in (None, directory.absolute()) else root
 
 
-def subdirectory_notes(created: Sequence[str], below: PurePosixPath, root: Path) -> list[str]:
+def subdirectory_notes(created: Sequence[str], below: PurePosixPath, root: Path, ci: CiSystem | None) -> list[str]:
     """For a directory `below` the root of a repository: which created file belongs elsewhere, and how to adapt it."""
     moves = {
-        WORKFLOW: f"GitHub reads it only at the root: move it to {root / WORKFLOW}, add `working-directory: {below}` "
-        f"below its `defaults: run:`, and write {below}/ before the paths of steps that use an action",
-        ".github/CODEOWNERS": f"GitHub reads it only at the root: add its lines to {root / '.github/CODEOWNERS'}, "
-        f"with /{below} before each path",
+        **({} if ci is None else ci.places_below(below, root)),
         ".pre-commit-config.yaml": f"pre-commit reads it only at the root: add its hook to "
         f"{root / '.pre-commit-config.yaml'}, with `files: ^{below}/webhooks/` and `--config {below}/webhooks`",
         ".vscode/settings.json": f"open the folder {below} in the editor, or add its lines at the root, with "
@@ -143,12 +158,14 @@ def subdirectory_notes(created: Sequence[str], below: PurePosixPath, root: Path)
     epilog=examples(
         "hookline init feedback-webhooks",
         "hookline init --package 'hookline==0.1.0 --hash=sha256:<64 digits>' feedback-webhooks",
-        "hookline init --package 'git+https://git.acme.example/hookline.git@<40 digits>' .",
+        "hookline init --ci gitlab --package 'git+https://git.acme.example/hookline.git@<40 digits>' .",
         exits="0 done, 1 nothing could be created, 64 the package is not one that CI can install",
     )
 )
 @click.argument("directory", metavar="[DIR]", default=".", type=PathParameter(path_type=Path))
-@choice_option("--ci", forms=["github", "none"], help="The CI to write a workflow for.")
+@choice_option(
+    "--ci", forms=list(CI_SYSTEMS), help="The CI to write files for; script: a shell script for any other one."
+)
 @click.option(
     "--package",
     type=ParsedParameter("spec", parse_package),
@@ -159,48 +176,65 @@ def init_command(directory: Path, ci: str, package: Package | None) -> None:
     """Create a repository of webhook files.
 
     Writes an example webhook (not enabled), the schema and editor settings for completion and checks, a pre-commit
-    hook, and a GitHub Actions workflow that plans on pull requests and applies the reviewed plan on main. The
-    workflow installs hookline from the package that --package names, and its dependencies by their hashes.
+    hook, and a workflow for GitHub Actions or GitLab CI that plans a proposed change and applies the reviewed plan
+    after its merge, or a shell script that does this in any other CI. CI installs hookline from the package that
+    --package names, and its dependencies by their hashes.
 
     DIR is the current directory by default and can contain files. Existing files are not changed, so a second run
     with --package adds the files that are missing.
     """
     put_work_first()
-    installation = this_installation() if package is None and ci != "none" else Installation()
+    system = CI_SYSTEMS[ci]
+    installation = this_installation() if package is None and system is not None else Installation()
     package = package or installation.package
-    created, existing = write_new(directory, scaffold(package, ci=ci))
+    at_root = repository_above(directory) is None
+    created, existing = write_new(directory, scaffold(package, ci=system, at_root=at_root))
     if created:
         click.echo("\n  ".join([f"Created in {directory}:", *created]))
     if existing:
         click.echo("\n  ".join(["Not changed, because it exists:", *existing]))
-    for note in _notes(directory, created, existing, ci=ci, package=package, installation=installation):
+    notes = list(_notes(directory, created, existing, system))
+    if system is not None:
+        notes += _package_notes(directory, existing, system, package, installation)
+    for note in notes:
         click.echo(f"note: {note}", err=True)
-    click.echo(_next_steps(directory, ci))
+    click.echo(_next_steps(directory, system))
 
 
 def _notes(
-    directory: Path,
-    created: Sequence[str],
-    existing: Sequence[str],
-    *,
-    ci: str,
-    package: Package | None,
-    installation: Installation,
+    directory: Path, created: Sequence[str], existing: Sequence[str], system: CiSystem | None
 ) -> Iterator[str]:
-    """Each thing that does not work yet, with the next step."""
+    """Each file that has to be changed by hand."""
     if (root := repository_above(directory)) is not None:
         below = PurePosixPath(directory.absolute().relative_to(root))
-        if places := subdirectory_notes(created, below, root):
+        if places := subdirectory_notes(created, below, root, system):
             yield "\n  ".join([f"this is a subdirectory of the repository {root}:", *places])
+    if system is not None and system.workflow in existing and not _runs_hookline(directory / system.workflow):
+        yield (
+            f"{system.workflow} does not run hookline: write the files into an empty directory, and add the jobs of "
+            "its file to yours"
+        )
     if ".gitignore" in existing and (missing := missing_ignores(directory)):
         lines = f"the line {missing[0]}" if len(missing) == 1 else f"the lines {' '.join(missing)}"
         yield f"add {lines} to .gitignore, so that git does not commit local state or keys"
-    if ci == "none":
-        return
-    if package is None and not path_exists(directory / PACKAGE_FILE):
-        yield _package_note(directory, installation)
-    if package is not None and PACKAGE_FILE in existing:
-        yield f"{PACKAGE_FILE} still names the earlier package: edit it, or delete it and run this command again"
+
+
+def _runs_hookline(workflow: Path) -> bool:
+    try:
+        return "hookline" in workflow.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True  # it cannot be read: nothing is known
+
+
+def _package_notes(
+    directory: Path, existing: Sequence[str], system: CiSystem, package: Package | None, installation: Installation
+) -> Iterator[str]:
+    """What CI cannot install yet, or could install in another version, with the next step."""
+    if package is None and not path_exists(directory / system.package_file):
+        yield _no_package_note(directory, system, installation)
+    if package is not None and system.package_file in existing:
+        file = system.package_file
+        yield f"{file} still names the earlier package: edit it, or delete it and run this command again"
     if package is not None and not package.pinned:
         yield (
             f"{package.requirement.partition(' @ ')[2]} is not pinned: add #sha256=… to its URL, so that CI installs "
@@ -208,12 +242,13 @@ def _notes(
         )
 
 
-def _package_note(directory: Path, installation: Installation) -> str:
+def _no_package_note(directory: Path, system: CiSystem, installation: Installation) -> str:
     """No package of hookline is known that CI could install."""
+    option = next("" if name == "github" else f"--ci {name} " for name, one in CI_SYSTEMS.items() if one is system)
     note = (
         "the workflow installs no hookline yet, because it is not known where CI can get it. Name the package: "
-        f"hookline init --package SPEC {directory} (a requirement with hashes, the URL of a wheel, or a git URL at a "
-        "commit)"
+        f"hookline init {option}--package SPEC {directory} (a requirement with hashes, the URL of a wheel, or a git "
+        "URL at a commit)"
     )
     if installation.local is not None:
         own = installation.local.requirement.rpartition(" @ ")[2]
@@ -224,14 +259,8 @@ def _package_note(directory: Path, installation: Installation) -> str:
     return note
 
 
-def _next_steps(directory: Path, ci: str) -> str:
+def _next_steps(directory: Path, system: CiSystem | None) -> str:
     enter = "" if directory.resolve() == Path.cwd() else f"cd {directory} && "
-    first = f"Next:\n  1. Edit webhooks/example/prod.yaml, then: {enter}hookline validate && hookline plan"
-    if ci == "none":
-        return first
-    return f"""\
-{first}
-  2. Give the workflow its state, a PostgreSQL database: the repository's secret HOOKLINE_STATE_READONLY (a role that
-     may read), and HOOKLINE_STATE (one that may write) in an environment named hookline, for the branch main only
-  3. Protect the branch main: pull requests only, with the check "Validate and plan"; owners in .github/CODEOWNERS
-  4. Push, and open a pull request: a comment shows its plan, and the merge applies it"""
+    first = f"Edit webhooks/example/prod.yaml, then: {enter}hookline validate && hookline plan"
+    steps = [first, *(() if system is None else system.steps)]
+    return "\n".join(["Next:", *(f"  {number}. {step}" for number, step in enumerate(steps, 1))])

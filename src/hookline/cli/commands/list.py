@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, assert_never
+from typing import Any
 
 import click
 
@@ -12,8 +12,9 @@ from hookline.cli.options import examples, format_option, spool_option, state_op
 from hookline.cli.output.json_output import print_json
 from hookline.cli.output.tables import columns
 from hookline.escaping import printable
-from hookline.model import Address, BodySignature, Channel, JwtAuthentication, NoAuthentication, Webhook
+from hookline.model import Address, Channel, Webhook
 from hookline.relay.spool.admin import Backlog
+from hookline.state.authentication_text import authentication_name, authentication_text, signature_name
 
 _HEADINGS = ("ADDRESS", "NAME", "CHANNELS", "AUTHENTICATION", "ENABLED", "URL")
 _SPOOL_HEADINGS = ("PENDING", "DEAD")
@@ -84,8 +85,8 @@ def _document(webhook: Webhook, backlogs: Backlogs, owners: Owners) -> dict[str,
         "name": webhook.name,
         "channels": [str(channel) for channel in sorted(webhook.channels)],
         "url": webhook.url,
-        "authentication": _authentication(webhook),
-        "signature": _signature(webhook),
+        "authentication": authentication_name(webhook),
+        "signature": signature_name(webhook),
         "enabled": webhook.enabled,
         "pending": None if backlog is None else backlog.pending,
         "dead": None if backlog is None else backlog.dead,
@@ -99,41 +100,12 @@ def _row(webhook: Webhook, backlogs: Backlogs, owners: Owners) -> tuple[str, ...
         printable(str(webhook.address)),
         printable(webhook.name),
         ",".join(sorted(webhook.channels)),
-        _authentication_cell(webhook),
+        authentication_text(webhook),
         "yes" if webhook.enabled else "no",
         webhook.url,
         *counts,
         *(() if owners is None else (printable(owners.get(str(webhook.address), "none")),)),
     )
-
-
-def _authentication(webhook: Webhook) -> str:
-    """The type as in webhook files."""
-    match webhook.authentication:
-        case NoAuthentication():
-            return "none"
-        case JwtAuthentication():
-            return "jwt"
-        case _:
-            assert_never(webhook.authentication)
-
-
-def _signature(webhook: Webhook) -> str | None:
-    match webhook.signature:
-        case None:
-            return None
-        case BodySignature():
-            return "standard-webhooks"
-        case _:
-            assert_never(webhook.signature)
-
-
-def _authentication_cell(webhook: Webhook) -> str:
-    """Token, signature, both or neither."""
-    authentication, signature = _authentication(webhook), _signature(webhook)
-    if signature is None:
-        return authentication
-    return signature if authentication == "none" else f"{authentication},{signature}"
 
 
 def _print_table(webhooks: list[Webhook], backlogs: Backlogs, owners: Owners, *, narrowed: bool) -> None:

@@ -27,10 +27,16 @@ def unit_command() -> None:
     click.echo(shipped_text("hookline-relay.service"), nl=False)
 
 
-@click.command(epilog=examples("hookline alerts > /etc/prometheus/rules/hookline.yaml"))
-def alerts_command() -> None:
-    """Print alert rules for Prometheus.
+@click.command(
+    epilog=examples(
+        "hookline alerts > /etc/prometheus/rules/hookline.yaml",
+        "hookline alerts --dashboard > hookline-dashboard.json",
+    )
+)
+@click.option("--dashboard", is_flag=True, help="Print a Grafana dashboard instead, as JSON.")
+def alerts_command(*, dashboard: bool) -> None:
+    """Print alert rules for Prometheus, or a dashboard for Grafana.
 
-    The rules use the metrics of `hookline relay --listen`. Adapt their thresholds to your traffic.
+    Both use the metrics of `hookline relay --listen`. Adapt the thresholds of the rules to your traffic.
     """
-    click.echo(shipped_text("alerts.yaml"), nl=False)
+    click.echo(shipped_text("dashboard.json" if dashboard else "alerts.yaml"), nl=False)

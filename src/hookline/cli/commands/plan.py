@@ -7,25 +7,24 @@ from pathlib import Path
 import click
 
 from hookline.apply import raise_if_blocked
-from hookline.cli.applied_state import read_pending
 from hookline.cli.options import ParsedParameter, config_option, examples, spool_option, state_option
 from hookline.cli.output.output_file import is_standard_output
 from hookline.cli.output.plan_output import FORMS, Output, parse_output, refuse_outputs, write_outputs
 from hookline.cli.output.standard_streams import put_code_first
+from hookline.cli.plan_of_files import plan_of_files
 from hookline.cli.plan_options import (
     deletion_options,
     load_desired,
+    override_options,
     paths_argument,
-    require_desired,
     target_option,
     verbose_option,
-    with_folder_notes,
 )
+from hookline.cli.policy_file_note import policy_file_option
 from hookline.exit_codes import ExitCode
 from hookline.model import Address
 from hookline.plan.deletion_guard import DeletionLimits
-from hookline.plan.planner import make_plan
-from hookline.state.factory import open_state
+from hookline.plan.policy_check import OverrideRequest, raise_if_denied
 
 
 @click.command(
@@ -43,6 +42,8 @@ from hookline.state.factory import open_state
 @spool_option
 @target_option
 @deletion_options
+@override_options
+@policy_file_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -66,6 +67,8 @@ def plan_command(
     spool: str,
     target: tuple[Address, ...],
     deletion_limits: DeletionLimits,
+    overrides: OverrideRequest,
+    policy_file: Path | None,
     out: Path | None,
     format: tuple[Output, ...],
     verbose: bool,
@@ -76,17 +79,23 @@ def plan_command(
     Compares the webhook files with the stored state and changes neither. A PATH narrows the run to the webhooks
     that it contains. Secrets remain references: the plan never contains their values. A plan with a blocked change
     is still shown and saved in full. If a spool exists, each change shows how many pending deliveries it affects.
-    The plan also states what becomes of them: dead letters, sent to the new URL, or held.
+    The plan also states what becomes of them (dead letters, sent to the new URL, or held), and how long they take
+    at the present and at the planned limits. If the state has a policy, the plan shows each violation at the place
+    in the file that causes it.
     """
     put_code_first()
     outputs = format or (() if out is not None and is_standard_output(out) else (Output("text", None),))
     refuse_outputs(outputs, out)
-    desired = load_desired(config, paths, target)
-    store = open_state(state)
-    stored = store.read(desired.webhooks)
-    require_desired(config, desired, stored)
-    plan = make_plan(stored, desired, deletion_limits, read_pending(spool))
-    plan = with_folder_notes(plan, desired, stored, store, config)
+    plan = plan_of_files(
+        load_desired(config, paths, target),
+        config,
+        state,
+        spool,
+        policy_file=policy_file,
+        limits=deletion_limits,
+        overrides=overrides,
+    )
     write_outputs(plan, outputs, out, verbose=verbose)
     raise_if_blocked(plan)
+    raise_if_denied(plan.violations)
     return ExitCode.CHANGES if detailed_exitcode and plan.changes else ExitCode.DONE

@@ -21,6 +21,7 @@ from hookline.cli.output.output_file import (
     refuse_output,
     waits_for_reader,
 )
+from hookline.cli.output.request_line import request_line
 from hookline.errors import HooklineError, WrongUse
 from hookline.exit_codes import ExitCode
 from hookline.receiver.faults import Fault, FaultPlan, parse_fault
@@ -130,8 +131,9 @@ def receive_command(
 ) -> int:
     """Run a local HTTPS receiver for development.
 
-    Prints each request as one line of JSON: time, method, path, headers, body, the status of the response, and
-    whether token and payload are valid. The first start creates a certificate and keeps it. Ends on Ctrl-C or
+    Prints each request as it comes. On a terminal, that is a readable line, without the recipient. Otherwise it is a
+    line of JSON: time, method, path, headers, body, the status of the response, and whether token and payload are
+    valid. The first start creates a certificate and keeps it. Ends on Ctrl-C or
     SIGTERM with a summary.
     """
     try:
@@ -155,10 +157,13 @@ def receive_command(
     for output in (one for one in (port_file, record) if one is not None):
         refuse_output(output)
     with ExitStack() as opened:
-        outputs = () if quiet else (sys.stdout.buffer,)
-        if record is not None and (quiet or not is_standard_output(record)):
+        on_stdout = record is not None and is_standard_output(record)
+        shows_lines = not quiet and not on_stdout and sys.stdout.isatty()
+        outputs = () if quiet or shows_lines else (sys.stdout.buffer,)
+        if record is not None and (quiet or not on_stdout):
             outputs = (*outputs, opened.enter_context(open_appended(record, mode=0o600)))
-        receiver = Receiver(settings, outputs=outputs)
+        live = (request_line, sys.stdout.buffer) if shows_lines else None
+        receiver = Receiver(settings, outputs=outputs, live=live)
         write_port = opened.enter_context(_port_writer(port_file))
         stats = asyncio.run(_serve(receiver, url_host, write_port))
     _print_summary(stats)

@@ -29,7 +29,8 @@ from hookline.relay.sources.broker.source_address import find_address
 from hookline.relay.spool.factory import spool_store
 from hookline.relay.summary import Summary, unknown_formats
 from hookline.units import option_duration
-from hookline.wiring import RelayOptions, dry_run_relay, run_relay
+from hookline.wiring.run_options import RelayOptions
+from hookline.wiring.run_relay import dry_run_relay, run_relay
 
 MAX_NAMES_SHOWN = 5  # of files, in one line
 
@@ -122,6 +123,8 @@ def _refuse_contradictions(options: RelayOptions, *, drain: bool, dry_run: bool)
             "forget delivered ids too early",
             hint="make --retain longer, or the window shorter",
         )
+    if options.source_key is not None and options.source_certificate is None:
+        raise WrongUse("--source-key needs --source-certificate", hint="name the file of the certificate too")
     if options.follow and (drain or dry_run):
         raise WrongUse(
             "--follow reads without an end, but --drain and --dry-run end", hint="leave out one of the options"
@@ -199,14 +202,14 @@ def print_advice(
 ) -> None:
     """Show, for each condition that needs attention, a line with the next step."""
     lines = [_ending_text(ending, summary, options)]
-    if summary.pending:
+    if summary.pending and ending is not Ending.SETTLED:
         step = "`hookline relay --drain` delivers them"
         if spool_store(options.spool).shared:
-            step = "the processes that own their endpoints deliver them; if none runs, `hookline relay --drain`"
+            step = "the processes that own their endpoints deliver them; `hookline relay --drain` waits for it"
         lines.append(f"{summary.pending:,} still pending: {step}.")
     if summary.dead or summary.rejected:
         lines.append("Dead letters are kept: `hookline dead list` shows them.")
-    if options.sources and not options.follow and ending in {Ending.SETTLED, Ending.TIMED_OUT}:
+    if options.sources and not options.follow and ending in {Ending.SETTLED, Ending.HELD, Ending.TIMED_OUT}:
         lines += _input_advice(summary)
     for line in filter(None, lines):
         show(line)
@@ -313,7 +316,7 @@ def _exit_code(ending: Ending, summary: Summary, *, followed: bool) -> ExitCode:
     """4 before 3. A run with --follow has no end of input that a stop could precede: 4 or 0."""
     if ending is Ending.WRONG_FORMAT:
         return ExitCode.FAILED
-    if summary.pending:
+    if summary.pending and ending is not Ending.SETTLED:  # then they are those of other relays
         return ExitCode.STILL_PENDING
     if ending is Ending.STOPPED:
         return ExitCode.DONE if followed else ExitCode.INTERRUPTED

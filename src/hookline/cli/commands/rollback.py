@@ -13,11 +13,12 @@ from hookline.cli.commands.apply import ask_for_approval
 from hookline.cli.options import auto_approve_option, examples, lock_timeout_option, spool_option, state_option
 from hookline.cli.output.plan_output import print_plan
 from hookline.cli.output.standard_streams import print_result, put_work_first
-from hookline.cli.plan_options import deletion_options
+from hookline.cli.plan_options import deletion_options, override_options, policy_guard
 from hookline.errors import Blocked, HooklineError
 from hookline.model import Desired
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.planner import make_plan
+from hookline.plan.policy_check import OverrideRequest, raise_if_denied
 from hookline.provenance import Provenance
 from hookline.settings import user_name
 from hookline.state.factory import open_state, without_password
@@ -45,16 +46,25 @@ from hookline.state.store_errors import damaged_state_error
 @state_option
 @spool_option
 @deletion_options
+@override_options
 @auto_approve_option
 @lock_timeout_option
 def rollback_command(
-    *, serial: int, state: str, spool: str, deletion_limits: DeletionLimits, auto_approve: bool, lock_timeout: float
+    *,
+    serial: int,
+    state: str,
+    spool: str,
+    deletion_limits: DeletionLimits,
+    overrides: OverrideRequest,
+    auto_approve: bool,
+    lock_timeout: float,
 ) -> None:
     """Return the stored state to an earlier serial.
 
     Shows the plan, asks for approval on a terminal, and applies the plan as the next serial. The history keeps the
-    serials in between. The deletion guard applies as in apply. The webhook files are not changed: revert them as
-    well, or the next apply undoes the rollback.
+    serials in between. The deletion guard and the policy apply as in apply. A webhook that has moved since then moves
+    back, with its pending deliveries. The policy stays as it is: only `policy set` and `policy clear` change it. The
+    webhook files are not changed: revert them as well, or the next apply undoes the rollback.
     """
     put_work_first()
     store = open_state(state, lock_timeout=timedelta(seconds=lock_timeout))
@@ -63,16 +73,23 @@ def rollback_command(
     if not plan.changes:
         click.echo(f"Nothing to do: the state matches serial {serial}.")
         return
+    guard = policy_guard(None, overrides, None)
+    plan = guard.checked(plan, stored, store.now)
     print_plan(plan, "text")
     try:
         raise_if_blocked(plan)
     except Blocked as blocked:
-        hint = f"if you intend this, allow it: --allow-delete {plan.blocked[0].address}, or --max-deletes N"
+        first = plan.blocked[0]
+        number = ", or --max-deletes N" if first.moved_from is None else ""
+        hint = f"if you intend this, allow it: {first.option}{number}"
         raise Blocked(blocked.message, hint=hint) from blocked
+    raise_if_denied(plan.violations)
     if not auto_approve:
         ask_for_approval()
     provenance = Provenance(user_name(), None, None)
-    applied = apply_plan(store, stored, plan, provenance, datetime.now(UTC), note=f"rollback to {serial}")
+    applied = apply_plan(
+        store, stored, plan, provenance, datetime.now(UTC), note=f"rollback to {serial}", guard=guard
+    )
     print_result(f"Rolled back to {serial}: the state is at serial {applied.serial}.")
 
 

@@ -15,7 +15,7 @@ from hookline.schemas import schema_names, schema_text
 def schema_command(name: str | None) -> None:
     """Print a JSON Schema (2020-12).
 
-    NAME is webhook, event, payload, plan, status or dead-letter for the newest version, or one version
+    NAME is webhook, defaults, event, payload, plan, status or dead-letter for the newest version, or one version
     (webhook.v1). Without a NAME, lists the names of all schemas.
     """
     if name is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 import click
@@ -68,6 +69,7 @@ def spool_recover_command(*, old: Path, new: Path, form: str) -> int:
             "saved": recovered.saved,
             "lost": recovered.lost,
             "positions": {"kept": recovered.positions, "dropped": recovered.dropped},
+            "messages": {"kept": recovered.messages, "dropped": recovered.dropped_messages},
             "notes": recovered.notes,
         }
         print_json(document, indent=None)
@@ -82,6 +84,7 @@ def _print(new: Path, recovered: RecoveryResult) -> None:
         lost = recovered.lost[kind]
         rows.append((name, f"{recovered.saved[kind]:,}", "unknown" if lost is None else f"{lost:,}"))
     rows.append(("positions of sources", f"{recovered.positions:,}", f"{recovered.dropped:,} dropped"))
+    rows.append(("known messages of streams", f"{recovered.messages:,}", f"{recovered.dropped_messages:,} dropped"))
     click.echo("\n".join(columns(rows)))
     for note in recovered.notes:
         click.echo(f"  found: {note}", err=True)
@@ -93,7 +96,7 @@ def _print(new: Path, recovered: RecoveryResult) -> None:
             "  Saved ids are duplicates within --dedupe-window; make it as long as the old --retain.",
             err=True,
         )
-    click.echo(f"  next: hookline relay --spool {new}", err=True)
+    click.echo(f"  next: hookline relay --spool {quote(str(new))}", err=True)
 
 
 for _command in (spool_init_command, spool_move_command, spool_migrate_command, spool_copy_command):

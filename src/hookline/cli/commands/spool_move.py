@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from shlex import quote
 from typing import Any, Final
 
 import click
@@ -67,6 +68,9 @@ def spool_move_command(*, origin: str, destination: str, name: str | None, dry_r
         source = stack.enter_context(old.move_source(since=utc_text(now)))
         target = stack.enter_context(new.move_target(since=utc_text(now)))
         contents = source.contents()
+        if not contents.rows and not contents.webhooks:
+            _report(old, new, Moved(contents=contents, known=0), dry_run=dry_run, form=form)
+            return
         reader, rename = _naming(old, new, contents, name)
         if dry_run:
             moved = Moved(contents=contents, known=0)
@@ -78,7 +82,8 @@ def spool_move_command(*, origin: str, destination: str, name: str | None, dry_r
                 before = f"{stalled.hint}; then run" if stalled.hint else "run"
                 stalled.hint = f"{before} the same command again, which moves the rest"
                 raise
-    _report(old, new, moved, dry_run=dry_run, form=form)
+    left = [one for one in contents.readers if one and reader is not None and one != reader]
+    _report(old, new, moved, dry_run=dry_run, form=form, left=left)
 
 
 def _require_two(old: SpoolStore, new: SpoolStore) -> None:
@@ -87,7 +92,7 @@ def _require_two(old: SpoolStore, new: SpoolStore) -> None:
         raise WrongUse(f"FROM and TO are the same spool: {old.name}", hint="name two different spools")
     if not new.exists():
         raise SpoolUnusable(
-            f"no spool exists at {new.name}", hint=f"`hookline spool init --spool {new.name}` creates it"
+            f"no spool exists at {new.name}", hint=f"`hookline spool init --spool {quote(new.name)}` creates it"
         )
 
 
@@ -122,16 +127,24 @@ def _named(one: MovedPosition, name: str) -> MovedPosition:
     return MovedPosition(name if is_named else "", position)
 
 
-def _report(old: SpoolStore, new: SpoolStore, moved: Moved, *, dry_run: bool, form: str) -> None:
+def _report(
+    old: SpoolStore, new: SpoolStore, moved: Moved, *, dry_run: bool, form: str, left: Sequence[str] = ()
+) -> None:
+    """Show the numbers, and what FROM has now. `left` are the names whose positions remain there."""
     counts: dict[str, Any] = {kind: getattr(moved.contents, kind) for kind in _ROWS}
     if form == "json":
         document = {"from": old.name, "to": new.name, "dryRun": dry_run, "moved": counts, "known": moved.known}
         print_json(document, indent=None)
+        return
+    if not moved.contents.rows and not moved.contents.webhooks:
+        click.echo(f"Nothing to move: the spool {old.name} is empty.", err=True)
         return
     title = "WOULD MOVE" if dry_run else "MOVED"
     rows = [("", title), *((text, f"{counts[kind]:,}") for kind, text in _ROWS.items())]
     click.echo("\n".join(columns(rows)))
     if moved.known:
         click.echo(f"  {moved.known:,} of these were known in {new.name}, and left as they were", err=True)
-    if not dry_run:
+    if left and not dry_run:
+        click.echo(f"The spool {old.name} keeps the positions of other names: {', '.join(left)}.", err=True)
+    elif not dry_run:
         click.echo(f"The spool {old.name} is empty.", err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 import click
@@ -53,7 +54,8 @@ def spool_init_command(*, spool: str, slots: int | None, lease: float | None) ->
         )
     store.create(since=utc_text(time.time()), slots=slots, lease_seconds=lease)
     click.echo(f"Created the spool {spool_place(store)}.")
-    click.echo(f"  next: hookline relay --spool {store.name}{' --name NAME' if store.shared else ''}", err=True)
+    name = " --name NAME" if store.shared else ""
+    click.echo(f"  next: hookline relay --spool {quote(store.name)}{name}", err=True)
 
 
 @click.command(

@@ -4,261 +4,78 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import click
 
-from hookline.cli.dead_letter_options import letter_count_text
-from hookline.cli.options import examples, format_option, spool_option
+from hookline.cli.options import DURATION, examples, format_option, spool_option, state_option
 from hookline.cli.output.json_output import print_json
-from hookline.cli.output.process_blocks import (
-    SILENT_SECONDS,
-    connections_text,
-    process_blocks,
-    processes_text,
-    rates_text,
-    ready_text,
-    unowned_text,
-)
-from hookline.cli.output.tables import columns, duration_text, size_text
-from hookline.escaping import printable, shortened
-from hookline.observe.snapshot import (
-    LaneStatus,
-    ProcessStatus,
-    RelayStatus,
-    SpoolProcesses,
-    SpoolStatus,
-    WebhookStatus,
-)
-from hookline.observe.spool_owners import lags_of, lanes_of, owners_of, reporting
-from hookline.observe.status import ONE_OWNER, dedupe_window, moment, status_document
-from hookline.relay.spool.admin import Count
+from hookline.cli.status.status_report import read_limits, read_report
+from hookline.cli.status.status_text import status_text
+from hookline.errors import WrongUse
+from hookline.exit_codes import ExitCode
+from hookline.observe.status import status_document
 from hookline.relay.spool.factory import spool_store
 
-MAX_WEBHOOK_ROWS: Final = 40
-MAX_SOURCE_ROWS: Final = 10
-MAX_REASON_ROWS: Final = 6
+MIN_INTERVAL_SECONDS: Final = 0.2
 _MAX_REASON_CHARS: Final = 60
-_TOTALS: Final = ("read", "replayed", "delivered", "skipped", "rejected", "dead", "duplicates")
-_UNHEALTHY: Final = ("gone", "open", "half_open")
-
-
-def status_text(
-    spool: SpoolStatus,
-    relay: RelayStatus | None,
-    holder: str | None,
-    *,
-    processes: SpoolProcesses = ONE_OWNER,
-    everything: bool,
-    max_reason_characters: int | None = None,
-) -> Iterator[str]:
-    """The lines of the status for people: totals, then the processes of a shared spool, then webhooks, then sources.
-
-    Args:
-        spool: the status of the spool.
-        relay: the status of its relay; None if it reports none.
-        holder: the process that has locked the spool; None if no relay runs.
-        processes: the processes of a shared spool.
-        everything: show all rows of long tables.
-        max_reason_characters: cut longer reasons; None: cut none.
-    """
-    yield from columns(list(_head(spool, relay, holder, processes)))
-    yield from process_blocks(processes, spool)
-    lanes, owners = lanes_of(spool, relay, processes), owners_of(spool, processes)
-    known = {one.webhook: one for one in spool.webhooks}
-    webhooks = [known.get(name, WebhookStatus(webhook=name)) for name in known.keys() | lanes.keys()]
-    rows = [
-        (*_row(one, lanes.get(one.webhook), max_reason_characters), *_owner(owners.get(one.webhook), processes))
-        for one in by_attention(webhooks, lanes)
-    ]
-    owner = ("OWNER",) if processes.shared else ()
-    yield from _table(
-        ("WEBHOOK", "PENDING", "OLDEST", "DEAD", "STATE", *owner), rows, None if everything else MAX_WEBHOOK_ROWS
-    )
-    reader = ("READER",) if processes.shared else ()
-    yield from _table(
-        ("SOURCE", "LINE", "OFFSET", "CHECKPOINT", "BEHIND", *reader),
-        list(_sources(spool, relay, processes)),
-        None if everything else MAX_SOURCE_ROWS,
-    )
-
-
-def _owner(owner: ProcessStatus | None, processes: SpoolProcesses) -> tuple[str, ...]:
-    if not processes.shared:
-        return ()
-    if owner is None:
-        return ("none",)
-    return (printable(f"{owner.label} (gone)" if owner.gone else owner.label),)
-
-
-def by_attention(webhooks: Sequence[WebhookStatus], lanes: Mapping[str, LaneStatus]) -> list[WebhookStatus]:
-    """Sort webhooks: unhealthy, paused or disabled, then by oldest pending delivery, then by dead letters."""
-
-    def rank(one: WebhookStatus) -> tuple[int, float, int, str]:
-        lane = lanes.get(one.webhook)
-        if one.gone_reason is not None or (lane is not None and lane.phase in _UNHEALTHY):
-            group = 0
-        elif one.pending and (one.paused is not None or one.disabled):
-            group = 1
-        else:
-            group = 2 if one.pending else 3
-        return group, -(one.oldest or 0.0), -one.dead, one.webhook
-
-    return sorted(webhooks, key=rank)
-
-
-def _head(
-    spool: SpoolStatus, relay: RelayStatus | None, holder: str | None, processes: SpoolProcesses
-) -> Iterator[tuple[str, str]]:
-    tally = spool.tally
-    if processes.shared:
-        yield from _processes(spool, processes)
-    else:
-        yield "relay", _relay_text(spool, relay, holder)
-    oldest = "" if spool.oldest is None else f", the oldest {duration_text(spool.oldest)} old"
-    yield "pending", f"{tally.get('pending', 0):,}{oldest}"
-    yield "dead letters", letter_count_text(Count(spool.dead, spool.lines))
-    skipped = _skipped(tally)
-    totals = {**tally, "skipped": sum(n for _, n in skipped)}
-    yield "totals", ", ".join(f"{name} {totals.get(name, 0):,}" for name in _TOTALS)
-    if (moved := (tally.get("moved_in", 0), tally.get("moved_out", 0))) != (0, 0):
-        yield "moved", f"{moved[0]:,} from another spool, {moved[1]:,} to another spool"
-    if skipped:
-        more = f" and {len(skipped) - MAX_REASON_ROWS} more" if skipped[MAX_REASON_ROWS:] else ""
-        reasons = ", ".join(f"{printable(reason)} {n:,}" for reason, n in skipped[:MAX_REASON_ROWS])
-        yield "skipped for", reasons + more
-    if crashes := [one for one in spool.crashes if one.starts > 1]:
-        yield "crashes", ", ".join(f"{printable(one.work)}: {one.starts} starts without progress" for one in crashes)
-    configured = max((one.dedupe_window for one in _relays(relay, processes)), default=0.0)
-    yield "records", _records_text(spool, dedupe_window(spool, relay, processes), configured)
-    if relay is not None:
-        yield "connections", connections_text(relay)
-    yield "disk", ", ".join(f"{part} {size_text(amount)}" for part, amount in spool.sizes.items())
-
-
-def _processes(spool: SpoolStatus, processes: SpoolProcesses) -> Iterator[tuple[str, str]]:
-    yield "processes", processes_text(processes)
-    for label, text in (("unowned", unowned_text(processes, spool)), ("rates", rates_text(processes))):
-        if text is not None:
-            yield label, text
-
-
-def _relays(relay: RelayStatus | None, processes: SpoolProcesses) -> list[RelayStatus]:
-    return [relay] if relay is not None else [status for _, status in reporting(processes)]
-
-
-def _skipped(tally: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Reasons and their counts, the most frequent first."""
-    found = [(name.partition(":")[2], n) for name, n in tally.items() if name.startswith("skipped:")]
-    return sorted(found, key=lambda reason: (-reason[1], reason[0]))
-
-
-def _relay_text(spool: SpoolStatus, relay: RelayStatus | None, holder: str | None) -> str:
-    if holder is None:
-        return "not running"
-    if relay is None:
-        return f"{holder}; it has not reported its status yet"
-    parts = [
-        f"process {relay.process} since {moment(relay.started)}",
-        ready_text(relay),
-        f"reads {relay.read_rate:,.1f}/s" if not relay.full else "reading paused: the spool is full (--spool-max)",
-        f"delivers {relay.delivered_rate:,.1f}/s",
-        f"state serial {relay.serial}",
-    ]
-    if (silent := spool.at - relay.at) > SILENT_SECONDS:
-        parts.insert(1, f"no report for {duration_text(silent)}")
-    return ", ".join(parts)
-
-
-def _records_text(spool: SpoolStatus, window: float | None, configured: float) -> str:
-    """`window` is the duplicate window in effect; None if no relay reports it."""
-    text = f"{spool.records:,}"
-    if spool.oldest_record is not None:
-        text += f", the oldest {duration_text(spool.oldest_record)} old"
-    if window is None:
-        return text
-    short = "" if window >= configured else f" (not {duration_text(configured)}: --records-max)"
-    return f"{text}; duplicates are recognized for {duration_text(window)}{short}"
-
-
-def _row(one: WebhookStatus, lane: LaneStatus | None, max_reason: int | None) -> tuple[str, ...]:
-    oldest = "" if one.oldest is None else duration_text(one.oldest)
-    return printable(one.webhook), f"{one.pending:,}", oldest, f"{one.dead:,}", _state(one, lane, max_reason)
-
-
-def _state(one: WebhookStatus, lane: LaneStatus | None, max_reason: int | None) -> str:
-    """The strongest reason why the webhook receives nothing, or the phase of its circuit breaker."""
-    if one.paused is not None:
-        return f"paused since {moment(one.paused)}"
-    if one.disabled or (lane is not None and lane.disabled):
-        return "disabled"
-    if lane is None:
-        if one.gone_reason is not None:
-            return f"gone: {_reason(one.gone_reason, max_reason)}"
-        return "" if one.not_before is None else f"Retry-After until {moment(one.not_before)}"
-    match lane.phase:
-        case "open":
-            return f"open until {moment(lane.until)}: {_reason(lane.reason, max_reason)}"
-        case "half_open" | "gone":
-            return f"{lane.phase}: {_reason(lane.reason, max_reason)}"
-        case _:
-            return f"closed, {lane.in_flight} in flight" if lane.in_flight else "closed"
-
-
-def _reason(reason: str | None, max_characters: int | None) -> str:
-    text = printable(reason or "")
-    return text if max_characters is None else shortened(text, max_characters)
-
-
-def _sources(spool: SpoolStatus, relay: RelayStatus | None, processes: SpoolProcesses) -> Iterator[tuple[str, ...]]:
-    lags = lags_of(relay, processes)
-    for one in spool.checkpoints:
-        lag = lags.pop((one.reader, one.name), None)
-        behind = "" if lag is None or lag.behind is None else size_text(lag.behind)
-        if lag is not None and lag.behind_messages is not None:
-            behind = f"{lag.behind_messages:,} messages"
-        if lag is not None and lag.seconds >= 1:
-            behind += f", {duration_text(lag.seconds)} without a line"
-        reader = (printable(one.reader),) if processes.shared else ()
-        yield printable(one.name), f"{one.line:,}", f"{one.offset:,}", moment(one.at) or "", behind, *reader
-
-
-def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], max_rows: int | None) -> Iterator[str]:
-    if not rows:
-        return
-    visible = rows if max_rows is None else rows[:max_rows]
-    yield ""
-    yield from columns([headings, *visible])
-    if len(visible) < len(rows):
-        yield f"... and {len(rows) - len(visible):,} more; --all shows them"
 
 
 @click.command(
     epilog=examples(
         "hookline status",
+        "hookline status --watch --interval 5s",
         "hookline status --format json | jq .oldestSeconds",
         exits="0 done, 8 no such spool, or it cannot be read",
     )
 )
 @spool_option
+@state_option
 @click.option("--all", "everything", is_flag=True, help="Show every webhook and every source.")
+@click.option("--watch", is_flag=True, help="Show the status in the whole terminal until Ctrl-C, and read it again.")
+@click.option("--interval", type=DURATION, default="2s", show_default=True, help="How often --watch reads it.")
 @format_option("text", "json", help="Text for people, or the document of `hookline schema status`.")
-def status_command(*, spool: str, everything: bool, form: str) -> None:
+def status_command(*, spool: str, state: str, everything: bool, watch: bool, interval: float, form: str) -> int:
     """Show the spool, its webhooks and checkpoints, and the relay that uses it.
 
-    Reads the spool beside a running relay and changes nothing. Webhooks that need attention come first.
+    Reads the spool beside a running relay and changes nothing. Webhooks that need attention come first. The drain
+    forecast shows how long the pending deliveries take, and how many of them pass maxAge before. It assumes that no
+    new events come, and that endpoints answer as in the latest minutes. Without a relay, the limits are those of the
+    applied state, if it can be read.
+
+    --watch redraws the same in place, with the accepted attempts of the last hour, if the terminal is wide enough.
+    It needs a terminal.
     """
-    statistics = spool_store(spool).statistics()
-    spool_status = statistics.spool_status(now=time.time())
-    processes = statistics.processes()
-    holder, relay = processes.relay
+    if watch:
+        _require_watchable(form, interval)
+        # Importing rich takes time.
+        from hookline.cli.status.status_watch import watch_status  # noqa: PLC0415
+
+        watch_status(spool, state, interval_seconds=interval, everything=everything)
+        return ExitCode.DONE
+    report = read_report(spool_store(spool).statistics(), applied=partial(read_limits, state), now=time.time())
     if form == "json":
-        print_json(status_document(spool_status, relay, holder, processes))
-        return
+        print_json(status_document(report.spool, report.relay, report.holder, report.processes, report.drain))
+        return ExitCode.DONE
     # A reason that is too long for a terminal would wrap. A file or another program gets the whole of it.
     width = _MAX_REASON_CHARS if sys.stdout.isatty() else None
     lines = status_text(
-        spool_status, relay, holder, processes=processes, everything=everything, max_reason_characters=width
-    )
+        report.spool, report.relay, report.holder, processes=report.processes, drain=report.drain,
+        everything=everything, max_reason_characters=width,
+    )  # fmt: skip
     click.echo("\n".join(lines))
+    return ExitCode.DONE
+
+
+def _require_watchable(form: str, interval: float) -> None:
+    """Raises WrongUse."""
+    if form != "text":
+        raise WrongUse("--watch shows text only", hint="call `hookline status --format json` again and again")
+    if interval < MIN_INTERVAL_SECONDS:
+        raise WrongUse(f"--interval is shorter than {MIN_INTERVAL_SECONDS:g} s", hint="give a longer one, such as 2s")
+    if not sys.stdout.isatty():
+        raise WrongUse(
+            "--watch needs a terminal: standard output is none",
+            hint="without --watch, `hookline status` prints the status once",
+        )

@@ -6,35 +6,25 @@ Text and JSON contain no recipient unless --payload is given.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from hookline.cli.options import examples, format_option, spool_option
 from hookline.cli.output.json_output import print_json
 from hookline.errors import WrongUse
-from hookline.escaping import printable
+from hookline.escaping import printable, without_recipients
 from hookline.exit_codes import ExitCode
-from hookline.observe.snapshot import ProcessStatus, RelayStatus, SpoolProcesses
 from hookline.observe.status import moment
-from hookline.relay.delivery_record import FailedAttempt
 from hookline.relay.spool.admin import MIN_TRACE_ID_DIGITS, Trace, TracedDelivery, TracedLine
 from hookline.relay.spool.factory import spool_store
-from hookline.relay.spool.spool import State
+from hookline.relay.tracing.trace_steps import RESULT_NAMES, trace_steps
+from hookline.relay.tracing.waiting_reason import why_waiting_anywhere
 from hookline.storage_location import without_passwords
 
-_RECIPIENT: Final = re.compile(r"[^\s<>\"',;:]+@[\w.-]+|\+?\d[\d ()/-]{6,}\d")
-_RESULTS: Final = {
-    State.PENDING: "pending", State.DELIVERED: "delivered", State.DEAD: "dead letter", State.DISCARDED: "discarded",
-}  # fmt: skip
-
-
-IN_FLIGHT: Final = "in flight"
-NO_RELAY: Final = "no relay is running on this spool"
 # Why a delivery waits; None if it is settled.
 _Waits = Callable[[TracedDelivery], str | None]
 
@@ -49,7 +39,7 @@ def _document(found: Trace, waits: _Waits, *, payload: bool) -> dict[str, Any]:
 def _lines(found: Trace, waits: _Waits, *, payload: bool) -> Iterator[str]:
     for one in found.deliveries:
         yield printable(f"{one.id}  {one.webhook}  {one.channel} {one.status}  request {one.request_id}")
-        for label, text in _steps(one, waits(one)):
+        for label, text in trace_steps(one, waits(one)):
             yield f"  {label:<12}{printable(text)}"
         if payload and one.body is not None:
             yield f"  {'payload':<12}{printable(one.body.decode('utf-8', 'backslashreplace'))}"
@@ -62,104 +52,6 @@ def _lines(found: Trace, waits: _Waits, *, payload: bool) -> Iterator[str]:
             yield f"  {'line':<12}{printable(line.data.decode('utf-8', 'backslashreplace'))}"
 
 
-def _steps(one: TracedDelivery, waits: str | None) -> Iterator[tuple[str, str]]:
-    approximately = "" if one.exact else "about "
-    yield "read", f"{one.source}:{one.line}, {approximately}{moment(one.read)}"
-    if one.event_time is not None:
-        yield "happened", one.event_time
-    if one.detail is not None:
-        yield "detail", _masked(one.detail)
-    last = 0
-    for failed in one.history:
-        if failed.number == 0:
-            yield "replayed", moment(failed.at) or ""
-            continue
-        if failed.number > last + 1:
-            yield "...", f"{failed.number - last - 1} more attempts, not recorded individually"
-        last = failed.number
-        yield f"attempt {failed.number}", f"{moment(failed.at)}, {_reason(failed)}"
-    yield _RESULTS[one.state], _result_text(one, waits)
-
-
-def _result_text(one: TracedDelivery, waits: str | None) -> str:
-    match one.state:
-        case State.DELIVERED:
-            status = "" if one.http is None else f", http {one.http}"
-            return f"{moment(one.settled)}, in attempt {one.attempts}{status}"
-        case State.DEAD:
-            return f"{moment(one.settled)}, after {one.attempts} attempts: {one.reason or ''}"
-        case State.DISCARDED:
-            return moment(one.settled) or ""
-        case State.PENDING if waits == IN_FLIGHT:
-            return f"in flight: the endpoint has not answered attempt {one.attempts + 1} yet"
-        case State.PENDING:
-            return f"after {one.attempts} attempts: {waits}"
-
-
-def _reason(failed: FailedAttempt) -> str:
-    is_complete = failed.http is None or failed.reason == f"http {failed.http}"
-    return failed.reason if is_complete else f"http {failed.http}: {failed.reason}"
-
-
-def _masked(text: str) -> str:
-    """The text without recipients, which a provider's wording may contain."""
-    return _RECIPIENT.sub("[recipient]", text)
-
-
-def why_waiting_anywhere(one: TracedDelivery, processes: SpoolProcesses, *, now: float) -> str | None:
-    """As `why_waiting`, for a spool with one owner or with many. `now` is Unix seconds."""
-    if not processes.shared:
-        holder, relay = processes.relay
-        return why_waiting(one, relay, held=holder is not None, now=now)
-    owner = next((process for process in processes.processes if one.slot in process.slots), None)
-    living = None if owner is None or owner.gone else owner
-    reason = why_waiting(one, None if living is None else living.status, held=living is not None, now=now)
-    return _with_owner(one.slot, owner) if reason == NO_RELAY else reason
-
-
-def _with_owner(slot: int | None, owner: ProcessStatus | None) -> str:
-    if owner is None:
-        return f"no process owns its slot {slot}"
-    return f"{owner.label}, which owns its slot {slot}, is gone; another process takes the slot over"
-
-
-def why_waiting(one: TracedDelivery, relay: RelayStatus | None, *, held: bool, now: float) -> str | None:
-    """The strongest reason why a pending delivery is not sent now, for people; None for a settled one.
-
-    Args:
-        one: the delivery.
-        relay: the status of the spool's relay; None if it reports none.
-        held: a relay has locked the spool.
-        now: Unix seconds.
-    """
-    lane = None if relay is None else next((lane for lane in relay.lanes if lane.webhook == one.webhook), None)
-    if one.state is not State.PENDING:
-        return None
-    if one.paused is not None:
-        return f"an operator paused its webhook at {moment(one.paused)}"
-    if one.disabled or (lane is not None and lane.disabled):
-        return "its webhook is disabled in the applied configuration"
-    if not held:
-        return NO_RELAY
-    if relay is not None and lane is None and relay.unready is None:
-        return "its webhook is not applied"
-    if lane is not None and one.id in lane.attempting:
-        return IN_FLIGHT
-    if lane is not None and lane.phase == "gone":
-        return f"its endpoint is gone: {lane.reason}"
-    if one.predecessor is not None and one.due is None and (lane is None or lane.ordered):
-        return f"it waits for the earlier event {one.predecessor} of its message"
-    if lane is not None and lane.phase == "open":
-        return f"the circuit breaker of its endpoint is open until {moment(lane.until)}: {lane.reason}"
-    if lane is not None and lane.phase == "half_open":
-        return f"the relay probes its endpoint with one event at a time: {lane.reason}"
-    if one.not_before is not None and one.not_before > now:
-        return f"its endpoint requested a pause until {moment(one.not_before)}"
-    if one.due is not None and one.due > now:
-        return f"its next attempt is at {moment(one.due)}"
-    return "earlier deliveries are sent first"
-
-
 def _delivery(one: TracedDelivery, waits: str | None, *, payload: bool) -> dict[str, Any]:
     document: dict[str, Any] = {
         "id": one.id,
@@ -167,13 +59,13 @@ def _delivery(one: TracedDelivery, waits: str | None, *, payload: bool) -> dict[
         "webhook": one.webhook,
         "channel": one.channel,
         "status": one.status,
-        "detail": None if one.detail is None else _masked(one.detail),
+        "detail": None if one.detail is None else without_recipients(one.detail),
         "source": one.source,
         "line": one.line,
         "read": moment(one.read),
         "readIsExact": one.exact,
         "eventTime": one.event_time,
-        "fate": _RESULTS[one.state],
+        "fate": RESULT_NAMES[one.state],
         "attempts": one.attempts,
         "failures": [
             {"attempt": failed.number, "time": moment(failed.at), "reason": failed.reason,

@@ -14,6 +14,8 @@ import click
 
 from hookline.cli.output.colour import coloured
 from hookline.cli.output.output_file import STREAM, is_standard_output, open_output, refuse_output
+from hookline.cli.output.plan_reports import plan_as_annotations, plan_as_code_quality, plan_as_sarif
+from hookline.cli.output.standard_streams import print_runner_commands
 from hookline.errors import WrongUse
 from hookline.escaping import visible_json
 from hookline.plan.plan import Plan
@@ -24,6 +26,7 @@ from hookline.plan.render_text import Tone, render_text
 _COLOURS = {
     Tone.DELETE: "red",
     Tone.BLOCKED: "magenta",
+    Tone.MOVE: "yellow",
     Tone.UPDATE: "yellow",
     Tone.CREATE: "green",
     Tone.NOTE: "cyan",
@@ -46,7 +49,14 @@ def plan_as_json(plan: Plan) -> str:
     return visible_json(plan_document(plan), indent=2) + "\n"
 
 
-FORMS: Mapping[str, Callable[[Plan], str]] = {"text": plan_as_text, "json": plan_as_json, "markdown": render_markdown}
+FORMS: Mapping[str, Callable[[Plan], str]] = {
+    "text": plan_as_text,
+    "json": plan_as_json,
+    "markdown": render_markdown,
+    "sarif": plan_as_sarif,
+    "github": plan_as_annotations,
+    "gitlab": plan_as_code_quality,
+}
 
 
 def parse_output(text: str) -> Output:
@@ -101,6 +111,9 @@ def write_outputs(plan: Plan, outputs: Sequence[Output], saved: Path | None, *, 
 
 def print_plan(plan: Plan, form: str, *, verbose: bool = False) -> None:
     """Write a plan to stdout. Text is coloured on a terminal."""
+    if form == "github":  # only this form contains commands that the runner must execute
+        print_runner_commands(FORMS[form](plan).rstrip("\n"))
+        return
     if form != "text":
         click.echo(FORMS[form](plan), nl=False)
         return

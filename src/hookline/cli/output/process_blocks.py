@@ -42,7 +42,8 @@ def unowned_text(processes: SpoolProcesses, spool: SpoolStatus) -> str | None:
 
 
 def process_blocks(processes: SpoolProcesses, spool: SpoolStatus) -> Iterator[str]:
-    for one in processes.processes:
+    """The processes of a shared spool. The one relay of another spool has no slots, and is in the first line."""
+    for one in processes.processes if processes.shared else ():
         yield ""
         yield from columns([(printable(label), printable(text)) for label, text in _block(one, spool)])
 

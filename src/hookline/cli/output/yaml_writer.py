@@ -24,9 +24,21 @@ _ONE_LINE = ({"env"}, {"file"}, {"name", "id"})
 
 def as_yaml(document: Mapping[str, Any]) -> str:
     """A webhook file with its keys in the schema's order and a final line end. The parser reads the same document."""
-    order = _order()
+    return _ordered(document, "webhook.v1")
+
+
+def policy_as_yaml(document: Mapping[str, Any]) -> str:
+    """A policy file with its keys in the schema's order and a final line end. The parser reads the same document.
+
+    Every key of a rule is on its own line, so that two policies can be compared line by line.
+    """
+    return _ordered(document, "policy.v1", _BlockDumper)
+
+
+def _ordered(document: Mapping[str, Any], schema: str, dumper: type[_Dumper] | None = None) -> str:
+    order = _order(schema)
     fields = sorted(document, key=lambda key: (order.get(key, len(order)), key))
-    return _dump({key: document[key] for key in fields})
+    return _dump({key: document[key] for key in fields}, dumper)
 
 
 def as_yaml_list(documents: Iterable[Mapping[str, Any]]) -> str:
@@ -35,12 +47,12 @@ def as_yaml_list(documents: Iterable[Mapping[str, Any]]) -> str:
 
 
 @cache
-def _order() -> Mapping[str, int]:
-    return {key: index for index, key in enumerate(load_schema("webhook.v1")["properties"])}
+def _order(schema: str) -> Mapping[str, int]:
+    return {key: index for index, key in enumerate(load_schema(schema)["properties"])}
 
 
-def _dump(value: object) -> str:
-    text: str = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, width=sys.maxsize)
+def _dump(value: object, dumper: type[_Dumper] | None = None) -> str:
+    text: str = yaml.dump(value, Dumper=dumper or _Dumper, allow_unicode=True, width=sys.maxsize)
     # Only quoted text contains characters that a terminal does not show. There, an escape has the same meaning.
     return printable_lines(text)
 
@@ -86,7 +98,18 @@ def _represent_list(dumper: _Dumper, items: list[Any]) -> yaml.Node:
     return node
 
 
+class _BlockDumper(_Dumper):
+    """Writes a mapping in a list on several lines."""
+
+
+def _represent_blocks(dumper: _BlockDumper, items: list[Any]) -> yaml.Node:
+    node = dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
+    node.flow_style = not any(isinstance(item, Mapping) for item in items)
+    return node
+
+
 _Dumper.add_representer(str, _represent_text)
 _Dumper.add_representer(dict, _represent_mapping)
 _Dumper.add_representer(list, _represent_list)
 _Dumper.add_multi_representer(str, _represent_text)  # the values of an enumeration
+_BlockDumper.add_representer(list, _represent_blocks)

@@ -24,6 +24,7 @@ _NAMES: tuple[DocumentPath, ...] = (
     ("sandbox",),
     ("sandbox", "name"),
     ("sandbox", "id"),
+    ("movedFrom",),
     ("name",),
     ("owner",),
     ("authentication", "header"),

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hookline.model import FileRef, TlsPolicy
+from hookline.relay.http.certificate_info import end_of_pem
 from hookline.relay.http.tls import Certificates, ClientCertificate
 from hookline.relay.secrets import SecretResolver
 
@@ -32,10 +33,11 @@ def read_certificates(
     if ca_file is not None:
         with suppress(OSError):
             texts.append(ca_file.read_bytes())
-    client = None
+    client = client_end = None
     if policy.client_certificate is not None:
         key = None if policy.client_key is None else resolver.locate(policy.client_key, organization)
         client = ClientCertificate(resolver.locate(policy.client_certificate, organization), key)
+        client_end = end_of_pem(read(policy.client_certificate))
         texts += [read(ref) for ref in (policy.client_certificate, policy.client_key) if ref is not None]
     authorities = None if policy.ca_file is None else read(FileRef(policy.ca_file))
-    return Certificates(ca_file, client, authorities, tuple(texts))
+    return Certificates(ca_file, client, authorities, tuple(texts), client_end)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol, assert_never
 
 import msgspec
@@ -27,6 +27,8 @@ from hookline.relay.http.transport import BegunPost, OnResult
 from hookline.relay.spool.spool import QueuedDelivery, Settlement, State
 
 MAX_REFUSALS_PER_EVENT: Final = 3
+# A name of the module costs a tenth of an enumeration's attribute before Python 3.12.
+_STATE_DELIVERED: Final = State.DELIVERED
 
 
 class Endpoint(Protocol):
@@ -48,6 +50,13 @@ class Endpoint(Protocol):
 
     def renew(self) -> None:
         """Drop the current token, so that the next attempt signs a fresh one. Called after a 401."""
+
+    def certificate_ends(self) -> Mapping[str, float]:
+        """The Unix times at which certificates expire, as far as they are known. Called once for each status.
+
+        ``endpoint``: the certificate of the latest handshake. ``client``: the webhook's own. By default, none.
+        """
+        return {}
 
     async def aclose(self) -> None: ...
 
@@ -184,7 +193,7 @@ def delivered(item: QueuedDelivery, http: int) -> Settlement:
         seq=item.seq,
         address=item.address,
         order_key=item.order_key,
-        state=State.DELIVERED,
+        state=_STATE_DELIVERED,
         attempts=item.attempts + 1,
         tries=item.tries,
         refusals=item.refusals,

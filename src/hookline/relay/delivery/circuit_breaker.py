@@ -59,6 +59,7 @@ class BreakerEvent(StrEnum):
     RETRY_NOW = "retry_now"
 
 
+# By these names, because `BreakerPhase.CLOSED` is an expensive expression before Python 3.12.
 _CLOSED, _OPEN, _HALF_OPEN, _GONE = BreakerPhase
 # A column is an event, in the order of BreakerEvent.
 _ROWS: Final = {
@@ -96,7 +97,7 @@ class CircuitBreaker:
             max_interval_seconds: The limit of the wait, unless a Retry-After is longer.
             jitter: Returns numbers in [0, 1).
         """
-        self.phase = BreakerPhase.CLOSED
+        self.phase: BreakerPhase = _CLOSED
         self.reason: str | None = None
         self.until = 0.0
         self.asked_until: float | None = None
@@ -114,9 +115,9 @@ class CircuitBreaker:
 
     def admits(self, in_flight: int) -> bool:
         """Whether one more attempt may start while `in_flight` others run."""
-        if self.phase is BreakerPhase.CLOSED:
+        if self.phase is _CLOSED:
             return in_flight < self.allowance
-        return self.phase is BreakerPhase.HALF_OPEN and in_flight < 1
+        return self.phase is _HALF_OPEN and in_flight < 1
 
     def record(self, action: PolicyAction, now: float, *, late: bool, alone: bool = False) -> None:
         """Record the result of an attempt.
@@ -156,9 +157,9 @@ class CircuitBreaker:
     def succeeded(self, now: float) -> None:
         self._network_failures = 0
         self._recent.append((now, True))
-        if self.phase is BreakerPhase.CLOSED and not self.is_probing:
+        if self.phase is _CLOSED and not self.is_probing:
             return  # this serves almost all events: nothing changes
-        if self.phase is BreakerPhase.HALF_OPEN:
+        if self.phase is _HALF_OPEN:
             self._recent.clear()
             self.allowance = 1
             self._intervals = 0
@@ -180,14 +181,14 @@ class CircuitBreaker:
         self._recent.append((now, False))
         if wait is not None:
             self._open(BreakerEvent.RETRY_AFTER, now, reason, asked=wait)
-        elif self.phase is BreakerPhase.HALF_OPEN:
+        elif self.phase is _HALF_OPEN:
             self._open(BreakerEvent.FAILURE, now, reason)
-        elif self.phase is BreakerPhase.CLOSED and self._trips(now):
+        elif self.phase is _CLOSED and self._trips(now):
             self._open(BreakerEvent.TRIP, now, reason)
 
     def failed_alone(self, now: float, reason: str) -> None:
         """Record the failure of an event while others are accepted. As a probe it only ends the probe."""
-        if self.phase is BreakerPhase.HALF_OPEN:
+        if self.phase is _HALF_OPEN:
             intervals = self._intervals
             self._open(BreakerEvent.FAILURE, now, reason)
             self._intervals = intervals
@@ -201,7 +202,7 @@ class CircuitBreaker:
 
     def pause(self, now: float, reason: str) -> None:
         """The endpoint refuses every request, or a local fault prevents requests."""
-        if self.phase in (BreakerPhase.CLOSED, BreakerPhase.HALF_OPEN):
+        if self.phase in (_CLOSED, _HALF_OPEN):
             self._open(BreakerEvent.PAUSE, now, reason)
 
     def gone(self, reason: str) -> None:
@@ -230,13 +231,13 @@ class CircuitBreaker:
 
     def tick(self, now: float) -> None:
         """Admit a probe if the wait is over."""
-        if self.phase is BreakerPhase.OPEN and now >= self.until:
+        if self.phase is _OPEN and now >= self.until:
             self._enter(BreakerEvent.WAIT_OVER)
 
     def _open(self, event: BreakerEvent, now: float, reason: str, asked: float | None = None) -> None:
-        if self.phase is BreakerPhase.GONE:
+        if self.phase is _GONE:
             return
-        if self.phase is not BreakerPhase.OPEN:
+        if self.phase is not _OPEN:
             interval = min(
                 self._max_interval_seconds, self._initial_interval_seconds * 2.0 ** min(self._intervals, 60)
             )
@@ -254,5 +255,5 @@ class CircuitBreaker:
 
     def _enter(self, event: BreakerEvent) -> None:
         self.phase = TRANSITIONS[self.phase][event]
-        is_recovering = self.phase is BreakerPhase.CLOSED and self.allowance < self._concurrency
-        self.is_probing = is_recovering or self.phase is BreakerPhase.HALF_OPEN
+        is_recovering = self.phase is _CLOSED and self.allowance < self._concurrency
+        self.is_probing = is_recovering or self.phase is _HALF_OPEN

@@ -1,4 +1,4 @@
-"""Counts of the relay's work since it started, by webhook and in memory, for metrics.
+"""Counts of the relay's work since it started, by webhook and in memory, for metrics and the ring of minutes.
 
 The accounting that must be exact is the tally of the spool. These counts explain how it came about.
 """
@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections import Counter
-from typing import Final
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Final, NamedTuple
 
 from hookline.model import Address
-from hookline.observe.snapshot import Counts, LatencyStatus
+from hookline.observe.snapshot import NO_RESPONSE, Counts, LatencyStatus
 
 # Upper bounds of the histogram in seconds, from immediate results to the longest retries.
 LATENCY_BOUNDS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 21_600.0, 86_400.0)
+
+# Upper bounds of the durations of attempts in seconds, from 0.5 ms to 11 minutes. Each is a quarter above the one
+# before, so a duration that is read from a bucket is at most an eighth off.
+DURATION_BOUNDS: Final = tuple(0.0005 * 1.25**n for n in range(64))
 
 _STATUS: Final = re.compile(r"http ([1-5][0-9][0-9])")
 _CLASSES: Final = {"expired": "expired", "webhook deleted": "webhook_deleted", "crashed": "crashed"}
@@ -35,14 +41,53 @@ class Latency:
         self.seconds += max(0.0, seconds)
 
 
-class WebhookCounters:
-    """Counts of one webhook: attempts by outcome (response_policy.OUTCOMES), and the time until the result."""
+class Durations(NamedTuple):
+    """The durations of attempts: their median, the one that 99 % did not exceed, and their sum, in seconds."""
 
-    __slots__ = ("attempts", "latency")
+    median: float | None = None
+    p99: float | None = None
+    sum: float = 0.0
+
+
+class WebhookCounters:
+    """Counts of one webhook: attempts by outcome (response_policy.OUTCOMES), and the time until the result.
+
+    `responses` counts attempts by the hundreds of their HTTP status, those without a response under 0.
+    `durations` counts attempts by bucket of DURATION_BOUNDS, until `take_durations`.
+    """
+
+    __slots__ = ("attempts", "durations", "latency", "responses")
 
     def __init__(self) -> None:
         self.attempts: Counter[str] = Counter()
+        self.responses: Counter[int] = Counter()
         self.latency = Latency()
+        self.durations: defaultdict[int, int] = defaultdict(int)
+
+    def add_attempt(self, outcome: str, seconds: float, http: int | None) -> None:
+        self.attempts[outcome] += 1
+        self.responses[0 if http is None else http // 100] += 1
+        self.durations[bisect_left(DURATION_BOUNDS, seconds)] += 1
+
+    def take_durations(self) -> Durations:
+        """The durations since the last call."""
+        buckets, self.durations = sorted(self.durations.items()), defaultdict(int)
+        if not buckets:
+            return Durations()
+        number = sum(n for _, n in buckets)
+        total = sum(_middle(bucket) * n for bucket, n in buckets)
+        return Durations(_at(buckets, (number + 1) // 2), _at(buckets, number - number // 100), total)
+
+
+def _middle(bucket: int) -> float:
+    """The duration in the middle of a bucket. The last one has no upper bound."""
+    return 0.9 * DURATION_BOUNDS[min(bucket, len(DURATION_BOUNDS) - 1)]
+
+
+def _at(buckets: Sequence[tuple[int, int]], place: int) -> float:
+    """The duration at a place of the order, from 1 on."""
+    ends = accumulate(n for _, n in buckets)
+    return next(_middle(bucket) for (bucket, _), end in zip(buckets, ends, strict=True) if end >= place)
 
 
 class Counters:
@@ -68,6 +113,11 @@ class Counters:
                 (str(address), outcome): n
                 for address, one in self.by_webhook.items()
                 for outcome, n in one.attempts.items()
+            },
+            responses={
+                (str(address), f"{hundreds}xx" if hundreds else NO_RESPONSE): n
+                for address, one in self.by_webhook.items()
+                for hundreds, n in one.responses.items()
             },
             latency={
                 str(address): LatencyStatus(tuple(one.latency.buckets), one.latency.seconds)

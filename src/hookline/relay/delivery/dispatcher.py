@@ -37,6 +37,8 @@ HOUSEKEEPING_SECONDS: Final = 1.0
 CLEANUP_SECONDS: Final = 10.0
 CLEANUP_ROWS: Final = 250  # removed in less than 5 ms of processor time, also if each is a dead letter
 LAST_WRITE_SECONDS: Final = 10.0
+# A name of the module costs a tenth of an enumeration's attribute before Python 3.12.
+_PENDING, _DELIVERED = State.PENDING, State.DELIVERED
 
 
 class Dispatcher:
@@ -166,7 +168,7 @@ class Dispatcher:
             is_urgent = self._clock.elapsed() < self._outcomes_urgent_until
             self._rounds.request(GATHER_SECONDS if is_urgent else GATHER_OUTCOMES_SECONDS)
         self._settlements.append((lane, settlement))
-        if settlement.state is not State.DELIVERED:
+        if settlement.state is not _DELIVERED:
             # Also without a change of the phase: a Retry-After can lengthen the wait of an open breaker.
             self._endpoint_states.changed(lane)
             self._attempt_log.settled(lane, item, settlement, self._clock.now())
@@ -267,9 +269,11 @@ class Dispatcher:
         touched = dict.fromkeys(lane for lane, _ in group)
         for lane, settlement in group:
             lane.forget(settlement.seq)
-            if settlement.state is State.PENDING and lane.breaker.phase is BreakerPhase.GONE:
+            if settlement.state is not _PENDING:
+                continue
+            if lane.breaker.phase is BreakerPhase.GONE:
                 self._dead_letter_gone(lane)
-            elif settlement.state is State.PENDING:
+            else:
                 self._prefetcher.wake_at(lane, settlement.due)
         if successors:
             self._note_waiting_events()

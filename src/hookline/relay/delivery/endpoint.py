@@ -96,6 +96,7 @@ class HttpEndpoint:
         self._transport: Transport | None = None
         self._certificates: Certificates | None = None
         self._query = b""
+        self._shown_end: float | None = None  # by an earlier transport
         self._must_read_certificates = True
         self._certificates_may_have_changed = False
         self._headers: Sequence[Header] = ()
@@ -158,6 +159,16 @@ class HttpEndpoint:
         self._must_read_certificates = True
         self._looked_at = -inf
 
+    def certificate_ends(self) -> dict[str, float]:
+        """As attempt.Endpoint requires. Both are known from the first attempt."""
+        client = None if self._certificates is None else self._certificates.client_end
+        ends = {"endpoint": self._endpoint_end(), "client": client}
+        return {kind: end for kind, end in ends.items() if end is not None}
+
+    def _endpoint_end(self) -> float | None:
+        shown = None if self._transport is None else self._transport.shown
+        return self._shown_end if shown is None or shown.end is None else shown.end
+
     async def aclose(self) -> None:
         """Close all connections."""
         if self._transport is not None:
@@ -193,6 +204,7 @@ class HttpEndpoint:
             self._must_read_certificates = False
             return before
         target = parse_target(webhook.url, query)
+        self._shown_end = self._endpoint_end()
         transport = self._transport = self._transport_factory(target, certificates, webhook.delivery.concurrency)
         self._certificates, self._query, self._must_read_certificates = certificates, query, False
         if before is not None:

@@ -91,11 +91,13 @@ class EndpointStateWriter:
         self._changed: dict[Address, Lane] = {}
         self._saved: dict[Address, SavedState] = {}
         self._retry_requests: dict[Address, float | None] = {}
+        self._forgotten: dict[Address, float | None] = {}
         self.must_read = False
 
     def add_lane(self, lane: Lane, state: EndpointState) -> None:
         """A lane begins. The next write replaces the state of the webhook's earlier configuration."""
         self._retry_requests[lane.address] = state.retry_now_at
+        self._forgotten[lane.address] = state.forgotten_at
         self._saved[lane.address] = SavedState.of_state(state)
         self._changed[lane.address] = lane
         self.must_read = True  # another process may have written since `state` was read
@@ -121,7 +123,7 @@ class EndpointStateWriter:
                 del self._changed[address]
 
     async def apply_operator_requests(self) -> list[Lane]:
-        """Pause, resume and retry lanes as operators requested in other processes. Returns the lanes concerned."""
+        """Pause, resume, retry and reload lanes as operators requested. Returns the lanes to load again."""
         self.must_read = False
         states = await self._thread.run(self._spool.endpoint_states)
         affected = []
@@ -137,5 +139,11 @@ class EndpointStateWriter:
                 self._log.info("retry-now", webhook=str(lane.address))
                 self._saved[lane.address] = SavedState.of_state(state)
                 lane.retry_now()
+                affected.append(lane)
+            if state.forgotten_at != self._forgotten.get(
+                lane.address
+            ):  # reloaded, the lane drops what is not pending
+                self._forgotten[lane.address] = state.forgotten_at
+                self._log.info("forgotten", webhook=str(lane.address), in_flight=len(lane.attempts_in_flight))
                 affected.append(lane)
         return affected

@@ -37,6 +37,9 @@ from hookline.relay.spool.spool import ProbeRequest, QueuedDelivery, Settlement,
 # groups, so there must not be too few.
 MIN_UNWRITTEN: Final = 64
 _DELIVERED: Final = Delivered()
+# A name of the module costs a tenth of an enumeration's attribute before Python 3.12.
+_OPEN, _GONE = BreakerPhase.OPEN, BreakerPhase.GONE
+_STATE_PENDING, _STATE_DELIVERED = State.PENDING, State.DELIVERED
 
 
 def max_unwritten(concurrency: int) -> int:
@@ -149,7 +152,7 @@ class Lane:
 
     @property
     def _takes_nothing(self) -> bool:
-        return self._stopping or self.suspended or self.breaker.phase is BreakerPhase.GONE or self.on_hold
+        return self._stopping or self.suspended or self.breaker.phase is _GONE or self.on_hold
 
     @property
     def on_hold(self) -> bool:
@@ -178,7 +181,7 @@ class Lane:
         before = self.breaker.phase
         self.breaker.tick(self._clock.now())
         self._report_phase(before)
-        if self.breaker.phase is BreakerPhase.OPEN:
+        if self.breaker.phase is _OPEN:
             self.queue.shrink_window()
             self._wake_in(self.breaker.until - self._clock.now())
 
@@ -222,7 +225,7 @@ class Lane:
 
     def put_back(self, item: QueuedDelivery) -> bool:
         """Return the delivery to the queue if no attempt may start now. False: its attempt may start."""
-        if self._takes_nothing or self.breaker.phase is BreakerPhase.OPEN:
+        if self._takes_nothing or self.breaker.phase is _OPEN:
             self.queue.put_back(item)
             return True
         return False
@@ -253,7 +256,7 @@ class Lane:
         before = self.breaker.phase
         alone = fails_alone(item, series, self._last_success)
         self.breaker.record(series.action, series.ended, late=late, alone=alone)
-        if before is BreakerPhase.HALF_OPEN and not late and self.breaker.phase is BreakerPhase.OPEN:
+        if before is BreakerPhase.HALF_OPEN and not late and self.breaker.phase is _OPEN:
             self.queue.probe.failed()
         self._report_phase(before)
         self._settle(item, series)
@@ -263,9 +266,9 @@ class Lane:
         self._record(item, settlement, series.ended)
 
     def _record(self, item: QueuedDelivery, settlement: Settlement, ended: float) -> None:
-        if settlement.state is State.DELIVERED:
+        if settlement.state is _STATE_DELIVERED:
             self._last_success = ended
-        if settlement.state is not State.PENDING:
+        if settlement.state is not _STATE_PENDING:
             self._counters.latency.add(ended - item.since)
         self._unwritten += 1
         self._listener.settled(self, item, settlement)
@@ -284,7 +287,7 @@ class Lane:
         return await self._turns.wait(is_permitted)
 
     def attempted(self, item: QueuedDelivery, record: AttemptRecord) -> None:
-        self._counters.attempts[OUTCOMES[type(record.action)]] += 1
+        self._counters.add_attempt(OUTCOMES[type(record.action)], record.seconds, record.http)
         self._listener.attempted(self, item, record)
 
     def _report_phase(self, before: BreakerPhase) -> None:

@@ -35,13 +35,19 @@ def decode_json(data: bytes) -> object:
         return _as_text(data, "not UTF-8")
     except msgspec.DecodeError as error:
         return _as_text(data, _half_character(data) or _why_not(error))
-    # Only a line with this number of brackets can be this deep. Counting is much cheaper than walking. A dead letter
-    # contains its payload one level deeper than the original line.
-    if data.count(b"{") + data.count(b"[") > MAX_JSON_DEPTH and _is_deeper_than(
-        MAX_JSON_DEPTH + is_dead_letter(value), value
-    ):
+    # Walking is much more expensive than counting. A dead letter has its payload one level deeper than its line.
+    if has_many_brackets(data) and _is_deeper_than(MAX_JSON_DEPTH + is_dead_letter(value), value):
         return _TOO_DEEP
     return value
+
+
+def has_many_brackets(data: bytes) -> bool:
+    """Returns whether the JSON has more than MAX_JSON_DEPTH opening brackets. Only then can it be deeper.
+
+    `replace` takes half of the time of `count`, which looks at one byte after the other.
+    """
+    most = MAX_JSON_DEPTH + 1
+    return len(data) - len(data.replace(b"{", b"", most).replace(b"[", b"", most)) > MAX_JSON_DEPTH
 
 
 def without_large_numbers(data: bytes) -> object:

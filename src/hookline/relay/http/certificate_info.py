@@ -21,6 +21,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from hookline.relay.http.connection import ClientConnection
+from hookline.relay.http.connector import ConnectEvent, Encrypted
 from hookline.relay.http.exchange import one_line
 from hookline.relay.http.limits.handshake_threads import Handshakes
 from hookline.relay.http.limits.key_exchange import restrict_key_exchange
@@ -72,6 +73,13 @@ def read_certificate(der: bytes) -> Certificate | None:
     # exceptions are no ValueError: InvalidVersion and UnsupportedGeneralNameType.
     except Exception:
         return None
+
+
+def end_of_pem(text: bytes) -> float | None:
+    """The Unix time at which the first certificate of a file in PEM expires. None if it cannot be read."""
+    with suppress(Exception):
+        return x509.load_pem_x509_certificate(text).not_valid_after_utc.timestamp()
+    return None
 
 
 def _names(certificate: x509.Certificate) -> list[str]:
@@ -154,6 +162,28 @@ class CertificateRefused(ssl.SSLError):
         self.fault = fault_text(code, message)
         self.text = fault_text(code, message, certificate)
         super().__init__(self.text)
+
+
+class ShownCertificate:
+    """The certificate that an endpoint showed at its latest handshake.
+
+    `end`: the Unix time at which it expires. None before the first handshake, and if the certificate cannot be read.
+    """
+
+    def __init__(self) -> None:
+        self.end: float | None = None
+
+    def observe(self, event: ConnectEvent) -> None:
+        """Follow the steps of a connection. This reads one date, and only after a handshake."""
+        if isinstance(event, Encrypted):
+            self.end = None
+            with suppress(Exception):  # as in read_certificate
+                self.end = x509.load_der_x509_certificate(event.chain[0]).not_valid_after_utc.timestamp()
+
+    def observe_failure(self, error: Exception) -> None:
+        """Follow a failed attempt. A refused certificate that could not be read leaves `end` as it was."""
+        if isinstance(error, CertificateRefused) and error.certificate is not None:
+            self.end = error.certificate.not_after.timestamp()
 
 
 async def refused_certificate(

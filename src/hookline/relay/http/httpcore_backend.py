@@ -35,9 +35,9 @@ import httpx
 
 from hookline.descriptors import lacks_descriptor
 from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.http.certificate_info import refused_certificate
+from hookline.relay.http.certificate_info import ShownCertificate, refused_certificate
 from hookline.relay.http.client import MAX_IDLE_SECONDS
-from hookline.relay.http.connector import AddressMemory, connect_checked
+from hookline.relay.http.connector import AddressMemory, connect_checked, encrypted
 from hookline.relay.http.error_mapping import error_text
 from hookline.relay.http.limits.connection_budget import ConnectionShare
 from hookline.relay.http.limits.handshake_threads import Handshakes
@@ -73,6 +73,7 @@ def open_httpcore(
     *,
     proxy: Proxy | None,
     limits: SharedLimits,
+    shown: ShownCertificate,
 ) -> httpx.AsyncBaseTransport:
     """A transport over httpcore's pool.
 
@@ -83,12 +84,13 @@ def open_httpcore(
         resolve: The resolver.
         proxy: The relay's proxy. It is used for the hosts to which it applies.
         limits: Those that the endpoints of one relay share.
+        shown: Follows the handshakes.
     """
     pool = httpcore.AsyncConnectionPool(
         ssl_context=ssl_context,
         max_connections=connections,
         keepalive_expiry=MAX_IDLE_SECONDS,
-        network_backend=_GuardedBackend(rules, resolve, proxy, limits),
+        network_backend=_GuardedBackend(rules, resolve, proxy, limits, shown),
     )
     return _PoolTransport(pool)
 
@@ -96,7 +98,15 @@ def open_httpcore(
 class _GuardedBackend(httpcore.AsyncNetworkBackend):
     """Resolves and checks addresses by the relay's rules, and connects to them directly or through the proxy."""
 
-    def __init__(self, rules: NetworkRules, resolve: Resolve, proxy: Proxy | None, limits: SharedLimits) -> None:
+    def __init__(
+        self,
+        rules: NetworkRules,
+        resolve: Resolve,
+        proxy: Proxy | None,
+        limits: SharedLimits,
+        shown: ShownCertificate,
+    ) -> None:
+        self._shown = shown
         self._share = ConnectionShare(limits.connections)
         self._handshakes = Handshakes(limits.handshakes)
         self._memory = AddressMemory()
@@ -139,7 +149,9 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
             else:
                 stream = await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
             reconnect = partial(connection_opener(proxy, host, port), address, port, due)
-            return _GuardedStream(stream, _Peer(host, address, self._memory, reconnect, self._handshakes))
+            return _GuardedStream(
+                stream, _Peer(host, address, self._memory, reconnect, self._handshakes, self._shown)
+            )
 
         while True:
             try:
@@ -183,6 +195,7 @@ class _Peer:
     memory: AddressMemory
     reconnect: Callable[[], Awaitable[socket]]
     handshakes: Handshakes
+    shown: ShownCertificate
 
     @contextmanager
     def noting_failures(self) -> Iterator[None]:
@@ -210,20 +223,19 @@ class _GuardedStream(httpcore.AsyncNetworkStream):
         peer = self._peer
         try:
             with peer.noting_failures():
-                encrypted = await self._stream.start_tls(
-                    ssl_context, server_name(server_hostname or peer.host), timeout
-                )
+                stream = await self._stream.start_tls(ssl_context, server_name(server_hostname or peer.host), timeout)
         except asyncio.CancelledError:
             await self.aclose()
             raise
         except httpcore.ConnectError as error:
             if isinstance(error.__cause__, ssl.SSLCertVerificationError):
                 # Not as the cause of a ConnectError: the pool raises it `from None`.
-                raise await refused_certificate(
-                    error.__cause__, peer.host, peer.reconnect, peer.handshakes
-                ) from error
+                refused = await refused_certificate(error.__cause__, peer.host, peer.reconnect, peer.handshakes)
+                peer.shown.observe_failure(refused)
+                raise refused from error
             raise
-        guarded = _GuardedStream(encrypted, peer)
+        peer.shown.observe(encrypted(stream.get_extra_info("ssl_object")))
+        guarded = _GuardedStream(stream, peer)
         guarded.on_closed, self.on_closed = self.on_closed, None
         return guarded
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import httpx
 
 from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.certificate_info import ShownCertificate
 from hookline.relay.http.connector import failed_address
 from hookline.relay.http.error_mapping import error_text, map_error
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, Response, one_line
@@ -28,7 +29,14 @@ from hookline.relay.http.transport import Transport
 class HttpxTransport(Transport):
     """Implements `Transport` over one httpx transport, which it owns. `clock` returns Unix time in seconds."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, target: Target, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        transport: httpx.AsyncBaseTransport,
+        target: Target,
+        clock: Callable[[], float],
+        shown: ShownCertificate | None = None,
+    ) -> None:
+        self.shown = shown
         self._transport = transport
         self._url = httpx.URL(target.url).copy_with(raw_path=target.path)
         self._clock = clock
@@ -108,5 +116,6 @@ def open_httpx(
 ) -> Transport:
     """Opens the transport. Its arguments are those of `transport.open_client`."""
     shared = limits or SharedLimits()
-    pool = open_httpcore(rules, context, limit, resolve, proxy=proxy, limits=shared)
-    return HttpxTransport(pool, target, clock)
+    shown = ShownCertificate()
+    pool = open_httpcore(rules, context, limit, resolve, proxy=proxy, limits=shared, shown=shown)
+    return HttpxTransport(pool, target, clock, shown)

@@ -99,12 +99,14 @@ class Certificates:
     """The files for TLS to one webhook, as a value: it changes when an operator replaces a file.
 
     OpenSSL reads the paths in `ca_file` and `client`. `texts` are the contents of the files when they were read.
+    `client_end` is the Unix time at which the client certificate expires. None: there is none, or it is unreadable.
     """
 
     ca_file: Path | None
     client: ClientCertificate | None
     authorities: bytes | None
     texts: tuple[bytes, ...] = field(repr=False)  # one of them may be a private key
+    client_end: float | None = None
 
 
 # A new context reads all of the system's authorities, which takes tens of milliseconds. Most webhooks have no files

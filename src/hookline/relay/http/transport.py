@@ -8,6 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.certificate_info import ShownCertificate
 from hookline.relay.http.client import HttpClient
 from hookline.relay.http.connector import Connector
 from hookline.relay.http.error_mapping import map_error
@@ -32,7 +33,12 @@ class BegunPost(Protocol):
 
 
 class Transport(Protocol):
-    """Posts to one target over connections that it owns."""
+    """Posts to one target over connections that it owns.
+
+    `shown` is the certificate of the latest handshake. None: the transport does not know it.
+    """
+
+    shown: ShownCertificate | None = None
 
     async def post(
         self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
@@ -90,7 +96,10 @@ class OpenTransport(Protocol):
 class ClientTransport:
     """Implements `Transport` over `HttpClient`. It builds the constant bytes of a request once."""
 
-    def __init__(self, client: HttpClient, target: Target, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, client: HttpClient, target: Target, clock: Callable[[], float], shown: ShownCertificate | None = None
+    ) -> None:
+        self.shown = shown
         self._client = client
         self._target = target
         self._clock = clock
@@ -107,6 +116,8 @@ class ClientTransport:
             request = b"".join((self._beginning, attempt_lines(attempt, signature), attempt.body))
             return self._result_of(await self._client.exchange(request, deadline), deadline)
         except Exception as error:  # the port promises a result for every error of a network
+            if self.shown is not None:
+                self.shown.observe_failure(error)
             return map_error(error, deadline)
 
     def begin(
@@ -159,13 +170,15 @@ def open_client(
         proxy: The relay's proxy. It is used if it applies to the target.
         limits: Those that the endpoints of one relay share.
     """
+    shown = ShownCertificate()
     connector = Connector(
         host=target.host,
         port=target.port,
         rules=rules,
         resolve=resolve,
         open_connection=connection_opener(proxy, target.host, target.port),
+        observe=shown.observe,
     )
     shared = limits or SharedLimits()
     client = HttpClient(connector, context, limit, budget=shared.connections, turns=shared.handshakes)
-    return ClientTransport(client, target, clock)
+    return ClientTransport(client, target, clock, shown)

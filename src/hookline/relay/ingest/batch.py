@@ -27,11 +27,13 @@ RoutedEvent = tuple[Line, int, RoutingResult]
 
 
 class IngestContext(msgspec.Struct, frozen=True, kw_only=True):
-    """Replaced as a whole when the state changes. Pass `names`, the statuses with a counter, on to the next one."""
+    """Replaced as a whole when the state changes. Pass `names`, the statuses with a counter, on to the next one.
+    `moves` is the number of the latest followed move that the routes know (IngestBatch.moves)."""
 
     routes: Routes
     defaults: Defaults
     format: str = "auto"
+    moves: int = 0
     names: SkipNames = msgspec.field(default_factory=SkipNames)
 
 
@@ -98,11 +100,10 @@ def _items(line: Line, events: int) -> list[bytes] | None:
 class BatchBuilder:
     """Collects the routing results of one transaction."""
 
-    def __init__(self, names: SkipNames) -> None:
-        """`names` are the statuses that have a counter of their own."""
+    def __init__(self, context: IngestContext) -> None:
         self.lines = self.events = 0
         self._bytes = 0
-        self._names = names
+        self._names, self._moves = context.names, context.moves
         self._deliveries: list[NewDelivery] = []
         self._skipped: Counter[str] = Counter()
         self._rejected: list[RejectedLine] = []
@@ -132,6 +133,7 @@ class BatchBuilder:
             deliveries=self._deliveries,
             skipped=self._skipped,
             rejected=self._rejected,
+            moves=self._moves,
         )
 
 
@@ -142,7 +144,7 @@ def build_batch(batch: Batch, context: IngestContext, start: int = 0) -> tuple[I
     crash between two groups the relay reads lines again, and their delivery ids are duplicates. Each group of a log
     has a position, so that another reader cannot store the same lines in between.
     """
-    group = BatchBuilder(context.names)
+    group = BatchBuilder(context)
     for line in islice(batch.lines, start, None):
         if group.add_line(route_line(line, context)):
             break
@@ -163,11 +165,9 @@ def group_of(batch: Batch, group: BatchBuilder, *, start: int, end: int, known: 
     )
 
 
-def without_messages(
-    batch: Batch, context: IngestContext, known: Collection[int], *, start: int, end: int
-) -> IngestBatch:
+def build_again(batch: Batch, context: IngestContext, known: Collection[int], *, start: int, end: int) -> IngestBatch:
     """Builds the group of the lines from index `start` up to `end` again, without the messages in `known`."""
-    group = BatchBuilder(context.names)
+    group = BatchBuilder(context)
     for line in new_lines(batch, known, start=start, end=end):
         group.add_line(route_line(line, context))
     return group_of(batch, group, start=start, end=end, known=known)
@@ -175,7 +175,9 @@ def without_messages(
 
 def new_lines(batch: Batch, known: Collection[int], *, start: int, end: int) -> Iterator[Line]:
     """The lines from index `start` up to `end` whose messages are not in `known`."""
-    numbers = () if batch.messages is None else batch.messages.numbers[start:end]
+    if batch.messages is None:
+        return iter(batch.lines[start:end])
+    numbers = batch.messages.numbers[start:end]
     return (line for line, number in zip(batch.lines[start:end], numbers, strict=True) if number not in known)
 
 
@@ -203,7 +205,7 @@ def build_replay_batch(lines: Sequence[ReplayedLine], source: str, context: Inge
 
     If one event of a line was rejected, only that event is routed. Returns the group and the number of its lines.
     """
-    group = BatchBuilder(context.names)
+    group = BatchBuilder(context)
     for replayed in lines:
         if group.add_line(route_again(replayed, context)):
             break

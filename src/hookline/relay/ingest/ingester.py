@@ -12,7 +12,7 @@ from typing import Final, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from hookline.errors import MessagesKnown, PositionMoved
+from hookline.errors import MessagesKnown, MovesUnknown, PositionMoved
 from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
@@ -20,6 +20,7 @@ from hookline.relay.delivery_record import WHOLE_LINE
 from hookline.relay.ingest.batch import (
     BatchBuilder,
     IngestContext,
+    build_again,
     build_batch,
     build_replay_batch,
     group_of,
@@ -27,7 +28,6 @@ from hookline.relay.ingest.batch import (
     replay_group_of,
     route_again,
     route_line,
-    without_messages,
 )
 from hookline.relay.ingest.line_guard import GuardedLine, LineGuard
 from hookline.relay.one_thread import OneThread
@@ -107,13 +107,25 @@ class DeliverySide(Protocol):
         """Called after each group is durable, with the answers of the spool."""
 
 
+class RoutingSource(Protocol):
+    """Supplies the routes."""
+
+    @property
+    def context(self) -> IngestContext:
+        """The context that applies now. Read for every batch, in the reader's thread."""
+
+    async def read_again(self) -> None:
+        """Read the state, and return when `context` has it. Called when a group was routed without a move that
+        the spool has followed."""
+
+
 class Ingester:
     """Reads the sources of one run into the spool.
 
     Args:
         source: the input, or None if only replayed lines are read.
         guard: guards against lines that end the process, and has the thread of the spool.
-        routing: gives the context that applies now. Called for every batch, in the reader's thread.
+        routing: see RoutingSource.
         lanes: take the deliveries that are stored.
         held: gives the webhooks that are disabled or paused. Called while a full spool pauses the input.
         limits: see IngestLimits.
@@ -129,7 +141,7 @@ class Ingester:
         source: LineSource | None,
         guard: CrashGuard,
         *,
-        routing: Callable[[], IngestContext],
+        routing: RoutingSource,
         lanes: DeliverySide,
         held: Callable[[], Set[Address]],
         limits: IngestLimits,
@@ -216,23 +228,26 @@ class Ingester:
         return pending
 
     async def _store_new(self, group: _Group, lines: IngestBatch) -> int:
-        """Stores a group without the messages that the spool has already: one that was delivered again."""
+        """Stores a group without the messages that the spool has already: one that was delivered again. Routes it
+        again if a webhook has moved since."""
         known = frozenset[int]()
         while True:
             try:
                 return await self._store_group(lines, waits=group.is_kept)
             except MessagesKnown as stored:
                 known |= stored.numbers
+            except MovesUnknown:
+                await self._routing.read_again()
             progress_of = lines.progress_of
             lines = msgspec.structs.replace(await self._build_new(group, known), progress_of=progress_of)
 
     async def _build_new(self, group: _Group, known: Set[int]) -> IngestBatch:
         """Not in the reader's thread, which may wait until this group is durable."""
-        batch, start, end, context = group.batch, group.start, group.stop, self._routing()
+        batch, start, end, context = group.batch, group.start, group.stop, self._routing.context
         work = source_work(batch.source)
         if not self._guard.is_careful(work):
-            return await asyncio.to_thread(without_messages, batch, context, known, start=start, end=end)
-        builder, new = BatchBuilder(context.names), list(new_lines(batch, known, start=start, end=end))
+            return await asyncio.to_thread(build_again, batch, context, known, start=start, end=end)
+        builder, new = BatchBuilder(context), list(new_lines(batch, known, start=start, end=end))
         guarded = (GuardedLine(one, WHOLE_LINE, partial(asyncio.to_thread, route_line, one, context)) for one in new)
         while builder.lines < len(new):  # they fitted into one transaction before
             await self._guard.read(work, guarded, builder)
@@ -272,14 +287,14 @@ class Ingester:
         batch, start = self._unfinished_batch or (source.read(), 0)
         if batch.lines and not self._guard.trusts(source_work(batch.source)):
             return batch, start
-        return self._group(batch, start, *build_batch(batch, self._routing(), start))
+        return self._group(batch, start, *build_batch(batch, self._routing.context, start))
 
     async def _build_guarded(self, batch: Batch, start: int) -> _Group:
         """Reads lines of a source that begins in this run, or that is read line by line."""
-        work, context = source_work(batch.source), self._routing()
+        work, context = source_work(batch.source), self._routing.context
         if not await self._guard.start(work):
             return self._group(batch, start, *await self._in_reader(build_batch, batch, context, start))
-        builder = BatchBuilder(context.names)
+        builder = BatchBuilder(context)
         lines = islice(batch.lines, start, None)
         guarded = (GuardedLine(one, WHOLE_LINE, partial(self._in_reader, route_line, one, context)) for one in lines)
         await self._guard.read(work, guarded, builder)
@@ -306,17 +321,21 @@ class Ingester:
                     remaining = list(replayed)
                     while remaining:
                         group, taken = await self._build_replayed(remaining, source)
-                        await self._store_group(group)
+                        try:
+                            await self._store_group(group)
+                        except MovesUnknown:
+                            await self._routing.read_again()
+                            continue
                         if group.progress_of is not None:
                             self._guard.progressed(REPLAYED_LINES, taken)
                         del remaining[:taken]
 
     async def _build_replayed(self, lines: Sequence[ReplayedLine], source: str) -> tuple[IngestBatch, int]:
-        context = self._routing()
+        context = self._routing.context
         if not await self._guard.start(REPLAYED_LINES):
             group, taken = build_replay_batch(lines, source, context)
             return self._with_progress(group, REPLAYED_LINES), taken
-        builder = BatchBuilder(context.names)
+        builder = BatchBuilder(context)
         guarded = (
             GuardedLine(one.line, one.part, partial(self._in_reader, route_again, one, context)) for one in lines
         )

@@ -9,7 +9,7 @@ from hookline.relay.http.certificate_info import Certificate
 
 
 class CheckStep(StrEnum):
-    """The steps of an attempt, in their order."""
+    """The steps of an attempt, in their order, and the backlog that waits for attempts."""
 
     SECRETS = "secrets"
     KEY = "key"
@@ -18,6 +18,7 @@ class CheckStep(StrEnum):
     CONNECT = "connect"
     TLS = "tls"
     HTTP = "http"
+    BACKLOG = "backlog"
 
 
 class Grade(StrEnum):

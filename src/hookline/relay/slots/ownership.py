@@ -18,6 +18,7 @@ from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.slots.delivery_guard import DeliveryGuard
+from hookline.relay.sources.files.other_names import NamedPosition
 from hookline.relay.spool.crash_notes import slot_work
 from hookline.relay.spool.leases import SharedSpool
 from hookline.relay.spool.spool_thread import SpoolThread
@@ -57,7 +58,6 @@ class Ownership:
         self._held_back = False  # a lane was not permitted to send
         self._abandoned = 0  # how often
         self._renewing: asyncio.Task[None] | None = None
-        self._shared_out = asyncio.Event()
 
     # -- asked by the state watcher and by lanes
 
@@ -79,6 +79,16 @@ class Ownership:
         """What a lane asks before each attempt."""
         return partial(self.may_send, self._leases.slot_of(address), epoch)
 
+    # -- asked by a run that ends
+
+    async def latest_place(self) -> int:
+        """The place in the order of the spool up to which everything is stored now."""
+        return await self._thread.run(self._spool.latest_place)
+
+    async def pending_until(self, place: int) -> dict[Address, bool]:
+        """The webhooks with pending deliveries up to a place, and whether each is disabled or paused."""
+        return await self._thread.run(self._spool.pending_until, place)
+
     # -- asked by the reader, in its thread
 
     def take_reader(self, name: str) -> int | None:
@@ -88,6 +98,10 @@ class Ownership:
         except SpoolStalled:
             return None
         return self._leases.reader_epoch if taken else None
+
+    def positions_of_others(self) -> list[NamedPosition]:
+        """The positions of the other names. A call of the spool."""
+        return self._spool.positions_of_others()
 
     # -- the work
 
@@ -107,10 +121,6 @@ class Ownership:
             group.create_task(self._follow_arrivals())
             group.create_task(self._follow_stalls())
             await asyncio.shield(self._renewing)
-
-    async def shared_out(self) -> None:
-        """Return once this process has received its first share of the slots."""
-        await self._shared_out.wait()
 
     async def close(self) -> None:
         """End the renewals. The spool gives the lease up when it is closed."""
@@ -142,7 +152,6 @@ class Ownership:
         if self.away is not None:
             self._log.warning("the lease is renewed again")
         self.away = None
-        self._shared_out.set()
         self._watch_end()
         surplus = len(membership.owned) - membership.target
         if surplus > 0 and not self._releasing:

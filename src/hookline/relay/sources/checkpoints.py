@@ -8,6 +8,7 @@ inode alone, a new log could be a deleted one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -37,6 +38,12 @@ class FileIdentity(msgspec.Struct, frozen=True, kw_only=True):
 
 def content_digest(part: bytes) -> bytes:
     return blake2b(part, digest_size=16, person=b"head").digest()
+
+
+@lru_cache(maxsize=64)
+def _head_digest(head: bytes) -> bytes:
+    """Every checkpoint of a file has the same one."""
+    return content_digest(head)
 
 
 def is_match(position: Position, identity: FileIdentity, tail_at: Callable[[int, int], bytes]) -> bool:
@@ -107,7 +114,7 @@ def file_position(
         marks: the marks of the content before `offset`.
     """
     head = identity.head[: min(HEAD_BYTES, offset)]
-    head_hash, tail_hash = content_digest(head), content_digest(tail)
+    head_hash, tail_hash = _head_digest(head), content_digest(tail)
     own = f"{identity.device} {identity.inode} {offset} ".encode() + head_hash + tail_hash
     return Position(
         name=identity.name,

@@ -9,6 +9,7 @@ from hookline.relay.sources.broker.open_broker import require_address
 from hookline.relay.sources.broker.source_address import find_address
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.files.listing import LinkRule, Listings
+from hookline.relay.sources.files.other_names import NamedPosition
 from hookline.relay.sources.files.read_context import ReadContext
 from hookline.relay.sources.follow_source import FollowSource
 from hookline.relay.sources.input_files import STANDARD_INPUT, expand, is_pattern_or_directory, listing_root
@@ -32,11 +33,11 @@ def open_sources(
     positions: Iterable[Position],
     *,
     follow: bool,
-    from_start: bool,
     logger: SourceLog,
     timing: Timing = SYSTEM_TIMING,
     links_below: Sequence[str] = (),
     is_event: Callable[[bytes], bool] = lambda _: False,
+    others: Iterable[NamedPosition] = (),
 ) -> LineSource:
     """Opens one source for files, pipes, ``-``, patterns and directories.
 
@@ -44,21 +45,22 @@ def open_sources(
         names: the names on the command line.
         positions: the checkpoints. A file continues from the checkpoint of its content, under any name.
         follow: whether to follow the sources as they grow.
-        from_start: ignore the checkpoints.
         logger, timing: the log, the clocks and the waits of the sources.
         links_below: resolved paths of directories. Links that were found by listing may end below them.
         is_event: whether a text can be read as a line, so that it may be one without a line end.
+        others: the positions of relays with other names, which have checkpoints of their own.
 
     Raises:
         HooklineError: a source does not exist and is not followed.
     """
     context = ReadContext(
-        checkpoints=Checkpoints(() if from_start else positions),
+        checkpoints=Checkpoints(positions),
         logger=logger,
         timing=timing,
         is_event=is_event,
         links=LinkRule(tuple(links_below)),
         listings=Listings(timing),
+        others=others,
     )
     try:
         return FollowSource(names, context) if follow else _open_batch(names, context)

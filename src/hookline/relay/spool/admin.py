@@ -17,6 +17,8 @@ from hookline.model import Address
 from hookline.observe.snapshot import SpoolProcesses, SpoolStatus
 from hookline.relay.delivery_record import DeadLetter, FailedAttempt
 from hookline.relay.sources.source import Position
+from hookline.relay.spool.activity import MinuteActivity
+from hookline.relay.spool.recipient import Recipient
 from hookline.relay.spool.spool import EndpointState, State
 
 MIN_TRACE_ID_DIGITS: Final = 8  # hexadecimal digits of a delivery id that `trace` accepts
@@ -40,6 +42,8 @@ class Count(msgspec.Struct, frozen=True):
         return Count(self.deliveries + more.deliveries, self.lines + more.lines)
 
 
+FORGOTTEN: Final = "forgotten"
+MAX_FORGOTTEN_IDS: Final = 10_000
 NO_LETTERS: Final = Count(0, 0)
 OnProgress = Callable[[Count], None]
 
@@ -171,6 +175,62 @@ class DeadLetterActions(Protocol):
         """Remove them. The record of a delivery remains, so that the delivery is a duplicate if it is read again."""
 
 
+class ForgetCount(msgspec.Struct, frozen=True, kw_only=True):
+    """What `forget` removes, or has removed: pending and dead deliveries, rejected lines, and texts of records.
+
+    `copies` counts the parts of other files in the spool's directory: rows of copied spools, and lines.
+    """
+
+    pending: int = 0
+    dead: int = 0
+    lines: int = 0
+    records: int = 0
+    copies: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.pending + self.dead + self.lines + self.records + self.copies
+
+    def __add__(self, more: ForgetCount) -> ForgetCount:
+        fields = self.__struct_fields__
+        return ForgetCount(**{name: getattr(self, name) + getattr(more, name) for name in fields})
+
+
+class ForgetResult(msgspec.Struct, frozen=True, kw_only=True):
+    """`pending_ids` are the ids of the removed pending deliveries, at most MAX_FORGOTTEN_IDS of them. `remains` names
+    what could not be searched or removed, for people."""
+
+    count: ForgetCount
+    pending_ids: frozenset[bytes] = frozenset()
+    remains: tuple[str, ...] = ()
+
+
+# Receives the number of rows that were searched so far.
+OnSearched = Callable[[int], None]
+
+
+class RecipientRemoval(Protocol):
+    """Used once by `forget`. Transactions are short, and after an interrupted call the same call does the rest."""
+
+    def count(self, recipient: Recipient, *, on_searched: OnSearched | None = None) -> ForgetResult:
+        """What `forget` would remove now. Changes nothing."""
+
+    def forget(self, recipient: Recipient, *, now: float, on_searched: OnSearched | None = None) -> ForgetResult:
+        """Remove the data of a recipient.
+
+        A pending delivery becomes a record, counted as dead, with the reason FORGOTTEN. A dead delivery becomes a
+        record, as by `discard`. A rejected line is deleted, also one that waits for its replay. A record that has the
+        recipient in a text of its own loses that text. Relays drop such deliveries from memory within a second.
+        """
+
+    def overwrite(self) -> tuple[str, ...]:
+        """Overwrite the space of removed rows, as far as the store can. Called after `forget`.
+
+        Returns the places that the store cannot reach, for people. Raises SpoolStalled if another process prevents
+        it.
+        """
+
+
 class DeadLetterStore(DeadLetterQueries, DeadLetterActions, Protocol): ...
 
 
@@ -218,6 +278,10 @@ class SpoolStatistics(Protocol):
 
     def endpoint_states(self) -> Mapping[Address, EndpointState]:
         """By webhook, for all that the spool knows. Empty when the spool does not exist."""
+
+    def activity(self, since_minute: int) -> list[MinuteActivity]:
+        """The rows of the ring (activity.py) from that minute on, by minute and address, the sum of the rest last.
+        Empty when the spool does not exist."""
 
 
 class DryRunSpool(Protocol):

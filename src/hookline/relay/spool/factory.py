@@ -14,8 +14,10 @@ from hookline.storage_location import address_scheme
 if TYPE_CHECKING:  # a command that only checks a location, or finds no spool there, loads no store
     from hookline.relay.spool.admin import (
         DeadLetterImport,
+        DeadLetterQueries,
         DeadLetterStore,
         DryRunSpool,
+        RecipientRemoval,
         SpoolStatistics,
         TraceSearch,
         WebhookControl,
@@ -84,9 +86,14 @@ class SpoolStore(Protocol):
 
     def dead_letters(self) -> AbstractContextManager[DeadLetterStore]: ...
 
+    def dead_letter_queries(self) -> AbstractContextManager[DeadLetterQueries]:
+        """The queries alone, through a connection that cannot write."""
+
     def dead_letter_import(self) -> AbstractContextManager[DeadLetterImport]: ...
 
     def webhook_control(self) -> AbstractContextManager[WebhookControl]: ...
+
+    def recipient_removal(self) -> AbstractContextManager[RecipientRemoval]: ...
 
     def trace_search(self) -> TraceSearch: ...
 

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from hookline.errors import WrongUse
 from hookline.model import Address
+from hookline.relay.sources.files.other_names import NamedPosition
 from hookline.relay.spool.spool import Spool
 
 
@@ -78,6 +79,18 @@ class SharedSpool(Spool, Protocol):
 
     @property
     def leases(self) -> SlotOwner: ...
+
+    def positions_of_others(self) -> list[NamedPosition]:
+        """The positions of files that relays with other names have read, the latest ones. Called when the sources of
+        `reader` are opened."""
+
+    def latest_place(self) -> int:
+        """The place of the latest delivery that any process has stored, in the order of the spool. Called once, at
+        the end of the input."""
+
+    def pending_until(self, place: int) -> dict[Address, bool]:
+        """The webhooks with pending deliveries up to a place, whoever owns them, and whether each is disabled or
+        paused. A long backlog costs no more time. Called several times a second after the end of the input."""
 
     def arrivals(self) -> set[Address]:
         """The webhooks for which deliveries were stored since the last call, by any process. Called several times a

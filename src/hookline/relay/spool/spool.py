@@ -21,6 +21,8 @@ from hookline.model import Address
 from hookline.observe.snapshot import RelayStatus
 from hookline.relay.delivery_record import Delivery, Line
 from hookline.relay.sources.source import Messages, Position
+from hookline.relay.spool.activity import MinuteActivity
+from hookline.relay.spool.address_moves import AddressMoves
 from hookline.relay.spool.crash_notes import CrashNotes
 
 
@@ -63,7 +65,8 @@ class IngestBatch(msgspec.Struct, frozen=True, kw_only=True):
     the messages of a stream from which the results are; a message is in one group as a whole. `redelivered` is the
     number of messages that were left out because the spool has stored them before: each counts once in `read`, and is
     a duplicate. `epoch` is that of the reader's lease (Batch.epoch). `progress_of` is the work (crash_notes.py) that
-    makes progress with this group, if it has made none since its start.
+    makes progress with this group, if it has made none since its start. `moves` is the number of the latest followed
+    move (address_moves.py) that the routes of this group know.
     """
 
     source: str
@@ -77,6 +80,7 @@ class IngestBatch(msgspec.Struct, frozen=True, kw_only=True):
     redelivered: int = 0
     epoch: int | None = None
     progress_of: str | None = None
+    moves: int = 0
 
 
 class QueuedDelivery(msgspec.Struct, frozen=True):
@@ -170,7 +174,8 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
 
     `paused` is the time at which an operator paused it. `gone_reason` is the reason why the endpoint is gone, and
     `gone_configuration` the hash of the configuration that it was found with. The endpoint asked for no requests
-    until `not_before`. `retry_now_at` is the time of the latest `retry-now`.
+    until `not_before`. `retry_now_at` is the time of the latest `retry-now`, and `forgotten_at` that of the latest
+    `forget` that removed pending deliveries of it.
     """
 
     disabled: bool = False
@@ -179,6 +184,7 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
     gone_configuration: str | None = None
     not_before: float | None = None
     retry_now_at: float | None = None
+    forgotten_at: float | None = None
 
 
 class Retention(msgspec.Struct, frozen=True):
@@ -226,6 +232,8 @@ class IngestSpool(Protocol):
         Raises:
             PositionMoved: The stored position is not the one that the batch's position `follows`. Nothing was stored.
                 The ingester drops the group.
+            MovesUnknown: The spool has followed a move after `batch.moves`, and the batch has deliveries. Nothing was
+                stored. The ingester routes the group again.
             MessagesKnown: The spool remembers some of `batch.messages`: it has all of these. Nothing was stored or
                 forgotten. The ingester calls again without them, with `redelivered`.
         """
@@ -343,7 +351,7 @@ class EndpointStates(Protocol):
 
 
 class MaintenanceSpool(Protocol):
-    """Used by the dispatcher and the status collector."""
+    """Used by the dispatcher, the status collector and the activity recorder."""
 
     def changed_by_others(self) -> bool:
         """Whether another process (`dead replay`, `pause`) has written since the last call. Called each second.
@@ -354,6 +362,11 @@ class MaintenanceSpool(Protocol):
         oldest, and of dead letters the oldest of some webhooks. Called every ten seconds, and again after some other
         work while it returns True: more may remain."""
 
+    def record_activity(self, rows: Sequence[MinuteActivity]) -> None:
+        """Add rows of one minute to the ring (activity.py), and remove the minutes that it has no room for. Rows of
+        webhooks that it knows in this minute are added to theirs. Called once a minute if any webhook was active, and
+        at the end of the run. A power cut or a lost connection may lose a call, or count it twice."""
+
     def tally(self) -> dict[str, int]:
         """The counts of the spool's whole life: ``read``, ``replayed``, ``delivered``, ``skipped:REASON``,
         ``rejected``, ``dead``, ``duplicates``, ``attempts``; ``moved_in`` and ``moved_out``, the pending deliveries
@@ -363,7 +376,9 @@ class MaintenanceSpool(Protocol):
         """Called once, last. Afterwards everything is on the disk, and another relay may open the spool."""
 
 
-class Spool(IngestSpool, DequeueSpool, SettleSpool, EndpointStates, CrashNotes, MaintenanceSpool, Protocol):
+class Spool(
+    IngestSpool, DequeueSpool, SettleSpool, EndpointStates, AddressMoves, CrashNotes, MaintenanceSpool, Protocol
+):
     """All ports of a relay. One process owns the spool, or its share of the endpoints, from opening to `close`."""
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from hookline.model import Address
 from hookline.relay.delivery_record import DeadLine
 from hookline.relay.sources.source import Position
+from hookline.relay.spool.address_moves import RecordedMove
 from hookline.relay.spool.spool import EndpointState, State
 
 MAX_ROWS_PER_MOVE: Final = 500
@@ -64,6 +65,9 @@ class MovedDelivery(msgspec.Struct, frozen=True, kw_only=True):
     history: str | None
     execution_id: str | None
     body: bytes | None
+
+
+_Addressed = TypeVar("_Addressed", MovedWebhook, MovedDelivery)
 
 
 class MovedLine(msgspec.Struct, frozen=True):
@@ -125,6 +129,10 @@ class MoveSource(Protocol):
     def webhooks(self) -> list[MovedWebhook]:
         """All that the spool knows. Called once, before the first batch."""
 
+    def followed_moves(self) -> Sequence[RecordedMove]:
+        """The moves of webhooks that were followed, in their order. Called once, before the first batch. The spool
+        keeps them."""
+
     def take(self, *, now: float, reader: str | None = None) -> AbstractContextManager[MoveBatch]:
         """The next batch, in a transaction that removes it at the end of the block, unless an exception ends it.
 
@@ -147,6 +155,14 @@ class MoveTarget(Protocol):
 
         A known one keeps its own state. If it is not paused and the other one is, it is paused from then on, and
         `not_before` and `retry_now_at` become the later ones.
+        """
+
+    def add_followed_moves(self, moves: Sequence[RecordedMove], *, now: float) -> Sequence[RecordedMove]:
+        """Follow the moves of webhooks that the source has followed, except those that are. Called once, first: all
+        that comes later has its new address already. Returns all moves that the target has followed, in their order.
+
+        In a shared spool, only the owner of an address may give its rows to another one. Raises SpoolUnusable, before
+        anything has changed, if it knows an address from which a webhook has to move.
         """
 
     def add(self, batch: MoveBatch, *, now: float) -> int:
@@ -190,14 +206,17 @@ def move(
     total = source.contents().rows
     moved: Counter[str] = Counter()
     known = 0
+    followed = source.followed_moves()
+    later = [one for one in target.add_followed_moves(followed, now=now) if one not in followed]
     webhooks = source.webhooks()
-    target.add_webhooks(webhooks, now=now)
+    target.add_webhooks([_at_new_address(one, later) for one in webhooks], now=now)
     while True:
         with source.take(now=now, reader=reader) as batch:
             if not batch.size:
                 break
             renamed = [rename(one) for one in batch.positions]
-            new = target.add(msgspec.structs.replace(batch, positions=renamed), now=now)
+            deliveries = [_at_new_address(one, later) for one in batch.deliveries]
+            new = target.add(msgspec.structs.replace(batch, deliveries=deliveries, positions=renamed), now=now)
         moved.update(_kind(one.state) for one in batch.deliveries)
         moved.update(lines=len(batch.lines), messages=len(batch.messages), positions=len(batch.positions))
         known += batch.size - new
@@ -210,6 +229,15 @@ def move(
         ),
         known=known,
     )  # fmt: skip
+
+
+def _at_new_address(one: _Addressed, moves: Sequence[RecordedMove]) -> _Addressed:
+    """The webhook or delivery after moves that only the target has followed."""
+    address = one.address
+    for move in moves:
+        if move.old == address:
+            address = move.new
+    return one if address == one.address else msgspec.structs.replace(one, address=address)
 
 
 def _kind(state: State) -> str:

@@ -15,7 +15,7 @@ from hookline.relay.relay import Ending, RelaySettings
 from hookline.relay.routing import Defaults
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.summary import Summary, summarize
-from hookline.wiring import RelayOptions
+from hookline.wiring.run_options import RelayOptions
 
 OPTIONS = RelayOptions(
     state="state.db",
@@ -77,9 +77,14 @@ def test_how_many_were_rejected(capsys: pytest.CaptureFixture[str], tally: dict[
     ],
 )
 def test_who_delivers_what_is_pending(capsys: pytest.CaptureFixture[str], spool: str, expected: str) -> None:
-    """A relay that ends on a shared spool leaves to other processes what they own."""
-    print_advice(Ending.SETTLED, summed(pending=3), replace(OPTIONS, spool=spool))
+    """A relay that gives up waiting on a shared spool leaves to other processes what they own."""
+    print_advice(Ending.TIMED_OUT, summed(pending=3), replace(OPTIONS, spool=spool))
     assert expected in capsys.readouterr().err
+
+
+def test_deliveries_of_other_relays_need_no_advice(capsys: pytest.CaptureFixture[str]) -> None:
+    """All that was stored until the end of the input is settled. Others have stored more since."""
+    assert not advice(capsys, Ending.SETTLED, summed(read=2, delivered=2, pending=3), ["events"])
 
 
 @pytest.mark.parametrize("sources", [(), ("events",), ("/var/log/*.log", "events")], ids=["drained", "file", "files"])

@@ -36,3 +36,18 @@ def test_a_secret_itself_is_no_reference(reference: str, capsys: pytest.CaptureF
     shown = capsys.readouterr().err
     assert "env:HOOKLINE_SECRET_NAME, or file:PATH" in shown
     assert "s3cret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--source-certificate", "env:HOOKLINE_SECRET_PEM"), "write file:PATH below --secrets-dir"),
+        (("--source-key", "file:key.pem"), "--source-key needs --source-certificate"),
+    ],
+)
+def test_a_certificate_is_a_file_with_its_key(
+    options: tuple[str, str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The library reads the files itself."""
+    assert 64 == main(["relay", *options, "nats://localhost/EVENTS?durable=a"])
+    assert reason in capsys.readouterr().err

@@ -45,7 +45,7 @@ def test_init_creates_a_shared_spool_once(shared: str) -> None:
     """With its number of slots and its lease, and never over an existing one."""
     shown = run("init", "--spool", shared, "--slots", "8", "--lease", "5s")
     assert shown.output.startswith(
-        f"Created the spool {shared}.\n  next: hookline relay --spool {shared} --name NAME"
+        f"Created the spool {shared}.\n  next: hookline relay --spool '{shared}' --name NAME"
     )
     with spool_store(shared).move_source(since="now") as source:
         connection = source._spool  # type: ignore[attr-defined]
@@ -83,6 +83,26 @@ def test_move_to_a_shared_spool_and_back(embedded: str, shared: str) -> None:
     assert comparable(CONTENTS) == comparable(drain(spool_store(embedded)))
 
 
+def test_a_second_move_finds_nothing(embedded: str, shared: str) -> None:
+    """The empty spool is named, and its names are not asked for."""
+    run("init", "--spool", shared)
+    run("move", embedded, shared, "--name", "edge")
+    assert f"Nothing to move: the spool {embedded} is empty.\n" == run("move", embedded, shared).output
+    run("move", shared, embedded)
+    again = run("move", shared, embedded, "--name", "edge").output
+    assert f"Nothing to move: the spool {spool_store(shared).name} is empty.\n" == again
+
+
+def test_a_command_in_a_hint_survives_a_shell(shared: str, embedded: str) -> None:
+    """A shell would take the question mark of an address for a pattern."""
+    name = spool_store(shared).name
+    assert "?" in name
+    with pytest.raises(SpoolUnusable) as refused:
+        run("move", embedded, shared)
+    assert f"--spool '{name}'" in str(refused.value.hint)
+    assert f"next: hookline relay --spool '{name}' --name NAME" in run("init", "--spool", shared).output
+
+
 def test_a_dry_run_moves_nothing(embedded: str, shared: str) -> None:
     run("init", "--spool", shared)
     shown = run("move", embedded, shared, "--name", "edge", "--dry-run", "--format", "json")
@@ -104,7 +124,8 @@ def test_a_directory_takes_the_positions_of_one_name(embedded: str, shared: str,
         run("move", shared, target)
     with pytest.raises(WrongUse, match="has the name 'third'"):
         run("move", shared, target, "--name", "third")
-    run("move", shared, target, "--name", "edge")
+    moved = run("move", shared, target, "--name", "edge").output
+    assert "keeps the positions of other names: other." in moved
     assert ("other",) == contents_of(spool_store(shared)).readers
     assert comparable(CONTENTS) == comparable(drain(spool_store(target)))
 

@@ -6,8 +6,17 @@ from typing import Any
 
 import msgspec
 
-from hookline.cli.commands.status import MAX_REASON_ROWS, MAX_WEBHOOK_ROWS, status_text
-from hookline.observe.snapshot import Checkpoint, LagStatus, LaneStatus, RelayStatus, SpoolStatus, WebhookStatus
+from hookline.cli.status.status_text import MAX_REASON_ROWS, MAX_WEBHOOK_ROWS, status_text
+from hookline.observe.snapshot import (
+    Checkpoint,
+    LagStatus,
+    LaneStatus,
+    ProcessStatus,
+    RelayStatus,
+    SpoolProcesses,
+    SpoolStatus,
+    WebhookStatus,
+)
 from hookline.observe.status import status_document
 
 
@@ -58,6 +67,19 @@ def test_both_kinds_of_dead_letters_are_counted() -> None:
     assert "dead letters  3 deliveries and 12 rejected lines" in text(one)
     document = status_document(one, None)
     assert (3, 12) == (document["deadLetters"], document["rejectedLines"])
+
+
+def test_the_document_has_the_ends_of_keys_and_certificates() -> None:
+    """They are moments, and null if they are not known."""
+    ends = {"endpoint": 86400.0, "client": 172800.0}
+    known = LaneStatus(webhook="a/x", phase="closed", keys_end=3600.0, certificate_ends=ends)
+    names = ("keysEnd", "endpointCertificateEnd", "clientCertificateEnd")
+    for lane, expected in (
+        (known, ["1970-01-01T01:00:00Z", "1970-01-02T00:00:00Z", "1970-01-03T00:00:00Z"]),
+        (LaneStatus(webhook="a/x", phase="closed"), [None, None, None]),
+    ):
+        document = status_document(spool(WebhookStatus(webhook="a/x")), relay(lane))
+        assert expected == [document["webhooks"][0]["lane"][name] for name in names]
 
 
 def test_hundreds_of_webhooks_are_a_bounded_table() -> None:
@@ -117,3 +139,11 @@ def test_a_reason_is_cut_for_a_terminal_only() -> None:
     assert any(line.endswith("long end") for line in text(one, relay(lane), "process 7"))
     cut = list(status_text(one, relay(lane), "process 7", everything=False, max_reason_characters=60))
     assert any(line.endswith("…") for line in cut)
+
+
+def test_the_one_relay_of_a_spool_has_no_slots() -> None:
+    """It is in the first line. Only processes of a shared spool have a block of their own."""
+    one = SpoolProcesses(processes=[ProcessStatus(holder="process 7", status=relay())])
+    lines = text(spool(), relay(), "process 7", processes=one)
+    assert lines[0].startswith("relay")
+    assert [] == [line for line in lines if "slots" in line or "lease" in line]

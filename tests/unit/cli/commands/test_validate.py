@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from hookline.cli.commands.validate import _root_above, github_report, sarif_report
+from hookline.cli.commands.validate import github_report, gitlab_report, sarif_report
 from hookline.cli.main import main
+from hookline.cli.output.diagnostic_reports import _root_above
 from hookline.config.loader import Inspection
 from hookline.diagnostics import Diagnostic, Severity
 from hookline.model import Desired
@@ -139,6 +140,55 @@ def many(count: int, severity: Severity = Severity.ERROR) -> Inspection:
     return Inspection(Desired({}), tuple(findings), files=1, documents=1)
 
 
+# The fields of a Code Quality report that GitLab reads (docs.gitlab.com, "Code Quality report format").
+CODE_QUALITY = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["description", "check_name", "fingerprint", "severity", "location"],
+        "properties": {
+            "description": {"type": "string", "minLength": 1},
+            "check_name": {"type": "string", "pattern": "^HL[0-9]{3}$"},
+            "fingerprint": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+            "severity": {"enum": ["info", "minor", "major", "critical", "blocker"]},
+            "location": {
+                "additionalProperties": False,
+                "required": ["path", "lines"],
+                "properties": {
+                    "path": {"type": "string", "pattern": "^[^/.]"},
+                    "lines": {"required": ["begin"], "properties": {"begin": {"type": "integer", "minimum": 1}}},
+                },
+            },
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("case", ["crossing", "everything-at-once", "valid"])
+def test_gitlab_keeps_to_its_schema(
+    case: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each finding has the fields that GitLab requires, and a fingerprint that no other finding has."""
+    monkeypatch.chdir(CASES / case)
+    code = main(["validate", "--format", "gitlab"])
+    report = json.loads(capsys.readouterr().out)
+    Draft202012Validator(CODE_QUALITY).validate(report)
+    assert (code == 5) == bool(report)
+    assert len(report) == len({one["fingerprint"] for one in report})
+
+
+def test_a_finding_of_gitlab_keeps_its_fingerprint_when_it_moves() -> None:
+    """GitLab shows new findings by their fingerprint, so another line of the same file is the same finding."""
+    moved = replace(INSPECTION, diagnostics=tuple(replace(one, line=77) for one in INSPECTION.diagnostics))
+    before, after = (json.loads(gitlab_report(one)) for one in (INSPECTION, moved))
+    assert before[0]["location"]["lines"] != after[0]["location"]["lines"]
+    assert [one["fingerprint"] for one in before] == [one["fingerprint"] for one in after]
+    elsewhere = replace(INSPECTION.diagnostics[0], file="webhooks/other.yaml")
+    (other,) = json.loads(gitlab_report(replace(INSPECTION, diagnostics=(elsewhere,))))
+    assert other["fingerprint"] != before[0]["fingerprint"]
+
+
 @pytest.mark.parametrize(("count", "commands"), [(9, 9), (10, 10), (200, 10)])
 def test_github_never_drops_an_annotation(count: int, commands: int) -> None:
     """GitHub shows ten annotations of a severity: nine diagnostics, and the number of others in the log."""
@@ -192,7 +242,7 @@ def test_sarif_locations_are_uris(file: str, uri: str) -> None:
     assert uri == result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
 
 
-@pytest.mark.parametrize("form", ["text", "json", "github", "sarif"])
+@pytest.mark.parametrize("form", ["text", "json", "github", "sarif", "gitlab"])
 def test_valid_in_every_format(
     form: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,7 +285,7 @@ def test_schema_of_an_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert "webhook.v1" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("form", ["github", "sarif"])
+@pytest.mark.parametrize("form", ["github", "sarif", "gitlab"])
 def test_paths_begin_at_the_root_of_the_repository(
     form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -250,7 +300,7 @@ def test_paths_begin_at_the_root_of_the_repository(
     _root_above.cache_clear()
     assert 5 == main(["validate", "--format", form])
     _root_above.cache_clear()
-    path = "team a/webhooks/prod.yaml" if form == "github" else "team%20a/webhooks/prod.yaml"
+    path = "team%20a/webhooks/prod.yaml" if form == "sarif" else "team a/webhooks/prod.yaml"
     assert path in capsys.readouterr().out
     assert path not in outside
     assert "webhooks/prod.yaml" in outside

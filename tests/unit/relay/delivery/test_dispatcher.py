@@ -27,8 +27,10 @@ from hookline.relay.delivery.endpoint_state import EndpointStateWriter
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery.response_policy import Retry
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
+from hookline.relay.spool.recipient import Recipient
 from hookline.relay.spool.spool import DequeueRequest, EndpointState, Retention, State
 from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.spool.sqlite.erasure.sqlite_removal import SqliteRemoval
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.webhook_status import SqliteWebhookControl
 from hookline.units import parse_duration
@@ -179,6 +181,33 @@ async def test_retry_now_ends_the_dead_lettering(desk: Desk) -> None:
     tally = await desk.until(lambda tally: tally["pending"] == 0)
     assert tally["delivered"] == len(endpoint.accepted) > 0
     assert 2_000 == tally["delivered"] + tally["dead"]
+
+
+async def test_a_lane_drops_forgotten_deliveries(desk: Desk) -> None:
+    """A lane has loaded deliveries of a recipient. After `forget` it sends none, except for those in flight."""
+    release = asyncio.Event()
+
+    async def waits(_: Attempt) -> int:
+        await release.wait()
+        return 200
+
+    endpoint = Scripted(waits)
+    lane = desk.add_lane(endpoint)
+    named = {3: b"ann@acme.example", 20: b"Ann@acme.example", 29: b"ann%40acme.example"}
+    events = [delivery(str(n), body=named.get(n, b"other")) for n in range(30)]
+    await desk.thread.run(desk.spool.enqueue, ingest_batch(*events), now=time.time(), dedupe_window=DAY)
+    desk.dispatcher.on_enqueued({ADDRESS})
+    await eventually(lambda: asyncio.sleep(0, len(lane.attempts_in_flight) == 16 and len(lane.queue.known) == 30))
+    with SqliteRemoval(desk.directory / "spool") as elsewhere:
+        assert 3 == elsewhere.forget(Recipient("ann@acme.example"), now=time.time()).count.pending
+        elsewhere.overwrite()
+    await eventually(lambda: asyncio.sleep(0, any("forgotten" in one and "in_flight=16" in one for one in desk.log)))
+    release.set()
+    tally = await desk.until(lambda tally: tally["pending"] == 0)
+    sent = set(endpoint.accepted)
+    assert {events[3].id} == sent & {events[n].id for n in named}
+    assert (27, 3) == (tally["delivered"], tally["dead"])
+    assert 28 == len(sent)
 
 
 async def test_clean_up_continues_between_other_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ import builders
 from builders import queued_delivery
 from hookline.model import Address, DeliveryPolicy, RetryPolicy, Webhook
 from hookline.relay.clock import RelayClock
-from hookline.relay.delivery.attempt import AttemptRecord, AttemptSeries, delivered, settle
+from hookline.relay.delivery.attempt import AttemptRecord, AttemptSeries, Endpoint, delivered, settle
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import WebhookCounters
 from hookline.relay.delivery.lane import Lane, max_unwritten
@@ -34,7 +34,7 @@ ADDRESS = Address("acme", "prod")
 Script = Callable[[Attempt], ExchangeResult]
 
 
-class Scripted:
+class Scripted(Endpoint):
     """An endpoint that answers by a function and records the attempts.
 
     `begins`: it makes attempts without a worker, and counts them in `begun`. `hangs`: it does not answer.

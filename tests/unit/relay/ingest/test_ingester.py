@@ -8,28 +8,40 @@ from pathlib import Path
 
 import pytest
 
-from builders import delivery, settlement
+from builders import delivery, document, ingest_batch, routes, settlement
 from contract.spool_stores import balanced, fresh, intake
 from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
-from hookline.relay.delivery_record import Line
+from hookline.relay.delivery_record import WHOLE_LINE, Line
 from hookline.relay.ingest.batch import IngestContext
 from hookline.relay.ingest.ingester import Ingester, IngestLimits, IngestResult
 from hookline.relay.ingest.line_guard import line_identity
 from hookline.relay.routing import Defaults, Routes
 from hookline.relay.sources.source import START_POSITION, Batch, Messages, Position, SourceLag
 from hookline.relay.spool import crash_guard
+from hookline.relay.spool.address_moves import RecordedMove
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.crash_guard import CrashGuard
 from hookline.relay.spool.crash_notes import CRASHED, source_work
 from hookline.relay.spool.factory import spool_store
-from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest
+from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest, RejectedLine
 from hookline.relay.spool.spool_thread import SpoolThread
 
 
-def no_routing() -> IngestContext:
-    raise AssertionError("nothing is read")
+class Routing:
+    """Routes that the test sets. `reads` counts how often the state is read."""
+
+    def __init__(self, context: IngestContext | None = None, after: IngestContext | None = None) -> None:
+        """`after`: the routes from the first reading of the state on."""
+        self.context = IngestContext(routes=Routes({}, {}), defaults=Defaults()) if context is None else context
+        self.after = after
+        self.reads = 0
+
+    async def read_again(self) -> None:
+        assert self.after is not None, "no webhook has moved"
+        self.context = self.after
+        self.reads += 1
 
 
 class NoLanes:
@@ -57,7 +69,7 @@ def test_a_window_of_zero_is_off_after_the_clock_was_set_forward(
     log = Log(lambda line: None, level="warning", format="text", clock=lambda: 0.0)
     thread = SpoolThread(spool, log)
     ingester = Ingester(
-        None, CrashGuard(thread, clock=clock, log=log), routing=no_routing, lanes=NoLanes(),
+        None, CrashGuard(thread, clock=clock, log=log), routing=Routing(), lanes=NoLanes(),
         held=frozenset, clock=clock, log=log,
         limits=IngestLimits(dedupe_window=window, max_pending=10, max_wait=None),
     )  # fmt: skip
@@ -80,7 +92,7 @@ async def test_a_full_spool_is_reported_once_a_minute(tmp_path: Path) -> None:
     log = Log(lines.append, level="warning", format="text", clock=lambda: 0.0)
     thread = SpoolThread(spool, log)
     ingester = Ingester(
-        None, CrashGuard(thread, clock=clock, log=log), routing=no_routing, lanes=NoLanes(),
+        None, CrashGuard(thread, clock=clock, log=log), routing=Routing(), lanes=NoLanes(),
         held=frozenset, clock=clock, log=log,
         limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
     )  # fmt: skip
@@ -149,7 +161,7 @@ async def test_a_batch_that_another_reader_has_stored_is_dropped(tmp_path: Path)
     ingester = Ingester(
         ScriptedSource([batch(0, 5), batch(3, 8), batch(5, 7), nothing]),
         CrashGuard(thread, clock=RelayClock(), log=log), lanes=lanes, held=frozenset,
-        routing=lambda: IngestContext(routes=Routes({}, {}), defaults=Defaults()), clock=RelayClock(), log=log,
+        routing=Routing(), clock=RelayClock(), log=log,
         limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
     )  # fmt: skip
     assert IngestResult.COMPLETE is await ingester.run()
@@ -182,7 +194,7 @@ async def test_a_message_that_is_delivered_again_counts_as_one_duplicate(tmp_pat
     ingester = Ingester(
         ScriptedSource([batch(1, 2, 4, 6, 8), batch(4, 5, 1), batch(1, 2), nothing]),
         CrashGuard(thread, clock=RelayClock(), log=log), lanes=NoLanes(),
-        routing=lambda: IngestContext(routes=Routes({}, {}), defaults=Defaults()), clock=RelayClock(), log=log,
+        routing=Routing(), clock=RelayClock(), log=log,
         held=frozenset, limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
     )  # fmt: skip
     assert IngestResult.COMPLETE is await ingester.run()
@@ -216,7 +228,7 @@ async def test_messages_read_one_by_one_are_remembered(tmp_path: Path, monkeypat
     ingester = Ingester(
         ScriptedSource([batch(1, 2), batch(2, 3), batch(1, 3), nothing]),
         CrashGuard(thread, clock=RelayClock(), log=log), lanes=NoLanes(), held=frozenset,
-        routing=lambda: IngestContext(routes=Routes({}, {}), defaults=Defaults()), clock=RelayClock(), log=log,
+        routing=Routing(), clock=RelayClock(), log=log,
         limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
     )  # fmt: skip
     assert IngestResult.COMPLETE is await ingester.run()
@@ -228,3 +240,43 @@ async def test_messages_read_one_by_one_are_remembered(tmp_path: Path, monkeypat
     spool.close()
     with spool_store(str(tmp_path / "spool")).dead_letters() as dead:
         assert 1 == len(list(dead.newest(Filter(reason=CRASHED), limit=9)))
+
+
+@pytest.mark.anyio
+async def test_lines_are_routed_again_after_a_move(tmp_path: Path) -> None:
+    """A batch that was routed before its webhook moved is refused by the spool. Nothing of it is stored under the old
+    address, and each line counts once. So is a replayed line."""
+    spool = spool_store(str(tmp_path / "spool")).open(since="now")
+    log = Log(lambda line: None, level="warning", format="text", clock=lambda: 0.0)
+    thread = SpoolThread(spool, log)
+    old, new = Address("acme", "prod"), Address("acme", "live")
+    event = b'{"event":"delivered","email":"a@example.com","timestamp":1700000000,"sg_event_id":"%d"}'
+    lines = [Line(number, event % number, len(event) - 1) for number in range(2)]
+    position = Position(name="log", line=2, offset=100, device=1, inode=2)
+
+    def context(address: Address, moves: int) -> IngestContext:
+        defaults = Defaults(organization="acme", sandbox=address.sandbox, campaign="c")
+        return IngestContext(routes=routes(document(address)), defaults=defaults, moves=moves)
+
+    routing = Routing(context(old, 0), context(new, 1))
+    batches = [Batch("log", lines, position, False), Batch("", [], START_POSITION, True)]
+    ingester = Ingester(
+        ScriptedSource(batches), CrashGuard(thread, clock=RelayClock(), log=log), lanes=NoLanes(), held=frozenset,
+        routing=routing, clock=RelayClock(), log=log,
+        limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
+    )  # fmt: skip
+    spool.follow_move(RecordedMove("lineage", 5, old, new), now=1.0)
+    assert IngestResult.COMPLETE is await ingester.run()
+    assert (2, 2, 1, {new}) == ((tally := spool.tally())["read"], tally["pending"], routing.reads, spool.pending())
+    assert 100 == spool.positions()[0].offset
+    rejected = [RejectedLine(Line(7, event % 7, len(event) - 1), WHOLE_LINE, "no organization")]
+    spool.enqueue(ingest_batch(read=1, rejected=rejected, moves=1), now=1.0, dedupe_window=0.0)
+    with spool_store(str(tmp_path / "spool")).dead_letters() as letters:
+        letters.replay(Filter(), now=2.0)
+    routing.context = context(old, 0)
+    await ingester.read_replayed_lines()
+    assert (3, 3, 2, {new}) == ((tally := spool.tally())["read"], tally["pending"], routing.reads, spool.pending())
+    assert balanced(tally)
+    await ingester.close()
+    thread.close()
+    spool.close()

@@ -55,7 +55,7 @@ def calls_counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
 
 @contextmanager
 def following(directory: Path, clock: Clock) -> Iterator[LineSource]:
-    source = open_sources([str(directory)], (), follow=True, from_start=False, logger=Notebook(), timing=clock.timing)
+    source = open_sources([str(directory)], (), follow=True, logger=Notebook(), timing=clock.timing)
     try:
         yield source
     finally:

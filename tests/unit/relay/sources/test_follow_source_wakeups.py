@@ -64,7 +64,7 @@ class Followed:
         self.clock = Clock()
         self.notes = Notebook()
         self.source: LineSource = open_sources(
-            [str(name) for name in names], (), follow=True, from_start=False, logger=self.notes,
+            [str(name) for name in names], (), follow=True, logger=self.notes,
             timing=replace(self.clock.timing, open_watcher=open_watcher),
         )  # fmt: skip
 
@@ -284,7 +284,7 @@ def test_stop_ends_a_wait(tmp_path: Path, follow: bool) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     writer = os.open(pipe, os.O_RDWR)
-    source = open_sources([str(pipe)], (), follow=follow, from_start=False, logger=Notebook())
+    source = open_sources([str(pipe)], (), follow=follow, logger=Notebook())
     ended: list[bool] = []
     reading = threading.Thread(target=lambda: ended.append(source.read().end), daemon=True)
     reading.start()

@@ -74,9 +74,7 @@ def test_simulated_time_is_the_only_one(tmp_path: Path, follow: bool, named_pipe
     else:
         path.write_bytes(b"\x1f\x8b\x08\x00")
     simulated = SimulatedTime()
-    source = open_sources(
-        [str(path)], (), follow=follow, from_start=False, logger=Notebook(), timing=simulated.timing()
-    )
+    source = open_sources([str(path)], (), follow=follow, logger=Notebook(), timing=simulated.timing())
     try:
         assert ([], False) == ((batch := source.read()).lines, batch.end)
     finally:

@@ -99,7 +99,7 @@ _OTHER_SPELLINGS = re.compile(rb'"(?:xdm:|@id"|https://ns\.adobe\.com/experience
 
 
 def quick(data: bytes) -> Event | None:
-    if b'"_experience"' not in data or _OTHER_SPELLINGS.search(data):
+    if data.find(b'"_experience"') < 0 or _OTHER_SPELLINGS.search(data):
         return None
     event = platform.decode_quickly(data, _quick_decoder)
     if event is None or event.event_type not in (None, FEEDBACK) or not platform.is_well_formed(event.identity_map):

@@ -11,6 +11,7 @@ import msgspec
 
 from hookline.errors import HooklineError, WrongUse
 from hookline.relay.sources.broker.source_address import SourceAddress, parse_source_address
+from hookline.relay.sources.broker.source_certificate import SourceCertificate
 from hookline.relay.sources.kafka.kafka_address import KAFKA_EXAMPLE, KAFKA_PARAMETERS, kafka_address
 from hookline.relay.sources.nats.nats_target import NATS_EXAMPLE, NATS_PARAMETERS, nats_target
 from hookline.relay.sources.source import LineSource, Position, SourceLog
@@ -26,6 +27,7 @@ class BrokerOptions(msgspec.Struct, frozen=True, kw_only=True):
         acknowledges: the relay joins the group and acknowledges what it has stored. A dry run does not.
         credentials: the content of the secret, or None.
         ca_file: certificates of authorities, besides the system's.
+        certificate: the relay's own certificate, for servers that ask for one.
     """
 
     follow: bool
@@ -33,6 +35,7 @@ class BrokerOptions(msgspec.Struct, frozen=True, kw_only=True):
     acknowledges: bool = True
     credentials: bytes | None = None
     ca_file: Path | None = None
+    certificate: SourceCertificate | None = None
 
 
 def require_address(text: str, *, from_start: bool = False) -> SourceAddress:
@@ -88,7 +91,9 @@ def _open_kafka(
     except ImportError as missing:
         raise _missing_package("Kafka", "confluent-kafka", missing) from missing
     target = kafka_address(address)
-    settings = kafka_settings(target, credentials=options.credentials, ca_file=options.ca_file)
+    settings = kafka_settings(
+        target, credentials=options.credentials, ca_file=options.ca_file, certificate=options.certificate
+    )
     return KafkaSource(
         target,
         partial(KafkaConsumer, settings, target.topic, lambda text: logger.debug("Kafka client", text=text)),
@@ -117,7 +122,7 @@ def _open_nats(
         follow=options.follow,
         preview=not options.acknowledges,
         credentials=ANONYMOUS if options.credentials is None else parse_credentials(options.credentials),
-        tls=verifying_context(options.ca_file),
+        tls=verifying_context(options.ca_file, options.certificate),
         wait_seconds=timing.wait_seconds,
     )
     return NatsSource(nats_target(address), own, positions, logger)

@@ -28,6 +28,7 @@ class LeasedSource:
         logger: SourceLog,
         *,
         name: str,
+        on_standby: Callable[[], None] = lambda: None,
         timing: Timing = SYSTEM_TIMING,
     ) -> None:
         """Create it on standby.
@@ -38,12 +39,14 @@ class LeasedSource:
             open_source: Opens the sources at the stored positions. Called after each `take`.
             logger: Receives a line when the process becomes reader or standby.
             name: The name of the lease.
+            on_standby: Called every second while another process has the lease, in the reader's thread.
             timing: The waits.
         """
         self._take = take
         self._open = open_source
         self._logger = logger
         self._name = name
+        self._on_standby = on_standby
         self._source: LineSource | None = None
         self._epoch: int | None = None
         self._offsets: dict[bytes, int] = {}  # of the latest position of each content, by its key
@@ -78,6 +81,7 @@ class LeasedSource:
             if not self._waits:
                 self._logger.info("standby: another process reads these sources", name=self._name)
             self._waits = True
+            self._on_standby()
             self._timing.poll([self._stop.descriptor], STANDBY_SECONDS)
             return False
         if self._waits:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from hookline.errors import HooklineError
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.files.listing import LinkRule, Listing, Listings
+from hookline.relay.sources.files.other_names import NamedPosition, OtherNames
 from hookline.relay.sources.line_splitter import LineSplitter
 from hookline.relay.sources.source import SourceLog
 from hookline.relay.sources.timing import SYSTEM_TIMING, Timing
@@ -77,6 +78,7 @@ class ReadContext:
     Attributes:
         checkpoints: the checkpoints of all files.
         logger, timing: the log, the clocks and the waits.
+        others, other_names: the positions, and so the contents, that relays with other names have read.
         is_event: returns whether a line can be read, so that it is not the beginning of a longer one.
         links: the rule for links that were found by listing.
         listings: the directories.
@@ -93,11 +95,14 @@ class ReadContext:
     listings: Listings = field(default_factory=lambda: Listings(SYSTEM_TIMING))
     stop: StopRequest = field(default_factory=StopRequest)
     stray: StrayBytes = field(init=False)
+    others: Iterable[NamedPosition] = ()
+    other_names: OtherNames = field(init=False)
     listed: dict[str, tuple[Listing, list[str]]] = field(default_factory=dict)
     _warned: dict[str, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stray", StrayBytes(self.logger))
+        object.__setattr__(self, "other_names", OtherNames(self.others, self.logger))
 
     def warn_of_link(self, refused: HooklineError) -> None:
         """Logs once that a link is not followed."""

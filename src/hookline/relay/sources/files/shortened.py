@@ -37,7 +37,10 @@ def find_start(
         return found, False
     if found is not None:
         return found, False
-    return find_position_in_shortened(identity, descriptor, context), True
+    shortened = find_position_in_shortened(identity, descriptor, context)
+    if shortened is None:
+        context.other_names.check(identity, partial(_read_at, descriptor))
+    return shortened, True
 
 
 def find_position_in_shortened(identity: FileIdentity, descriptor: int, context: ReadContext) -> Position | None:

@@ -7,7 +7,8 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from hookline.errors import HooklineError
+from hookline.errors import HooklineError, WrongUse
+from hookline.relay.sources.broker.source_certificate import SourceCertificate
 from hookline.relay.sources.kafka.kafka_address import KafkaAddress
 
 # A member that dies is missed after this time: as long as the lease of a deliverer.
@@ -27,13 +28,20 @@ FETCH_PAUSE_MILLISECONDS: Final = 20
 Setting = str | int | bool
 
 
-def kafka_settings(address: KafkaAddress, *, credentials: bytes | None, ca_file: Path | None) -> dict[str, Setting]:
+def kafka_settings(
+    address: KafkaAddress,
+    *,
+    credentials: bytes | None,
+    ca_file: Path | None,
+    certificate: SourceCertificate | None = None,
+) -> dict[str, Setting]:
     """Returns the settings. They contain the password.
 
     Args:
         address: the topic and the group.
         credentials: ``user:password``, or None.
         ca_file: certificates of authorities in PEM, besides the system's.
+        certificate: that of the relay.
 
     Raises:
         HooklineError: the credentials or the certificates cannot be used.
@@ -61,6 +69,7 @@ def kafka_settings(address: KafkaAddress, *, credentials: bytes | None, ca_file:
         "queued.min.messages": FETCHED_AHEAD_MESSAGES,
         "fetch.queue.backoff.ms": FETCH_PAUSE_MILLISECONDS,
         **_security(address, credentials, ca_file),
+        **({} if certificate is None else _certificate(address, certificate)),
     }
 
 
@@ -73,6 +82,18 @@ def _security(address: KafkaAddress, credentials: bytes | None, ca_file: Path | 
         user, password = _user_and_password(credentials)
         settings |= {"sasl.mechanism": address.mechanism, "sasl.username": user, "sasl.password": password}
     return settings
+
+
+def _certificate(address: KafkaAddress, certificate: SourceCertificate) -> dict[str, Setting]:
+    """The library reads the files itself, and its errors name no file, so they are tried before."""
+    if not address.tls:
+        raise WrongUse(
+            f"{address.name}: --source-certificate needs TLS",
+            hint="add tls=on, and name the port of a listener with TLS",
+        )
+    certificate.load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    key = certificate.key or certificate.certificate
+    return {"ssl.certificate.location": str(certificate.certificate), "ssl.key.location": str(key)}
 
 
 def _authorities(ca_file: Path | None) -> dict[str, Setting]:

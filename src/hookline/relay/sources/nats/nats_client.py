@@ -11,6 +11,7 @@ from typing import Any, Final
 from nats.aio.client import Client
 
 from hookline.errors import HooklineError, WrongUse
+from hookline.relay.sources.broker.source_certificate import SourceCertificate
 from hookline.relay.sources.nats.nats_credentials import NatsCredentials
 from hookline.relay.sources.nats.nats_faults import CLIENT_FAULTS, fault
 from hookline.relay.sources.nats.nats_target import DEFAULT_PORT, NatsTarget
@@ -19,6 +20,12 @@ CONNECT_SECONDS: Final = 5
 DISCONNECT_SECONDS: Final = 0.5  # of a connection that failed: the server need not notice its end
 MAX_LOST_ANSWERS: Final = 5
 PING_SECONDS: Final = 10  # a connection without two answers in turn is over
+
+
+class BrokerContext(ssl.SSLContext):
+    """The context of all connections to a server. `has_certificate`: it presents a certificate of the relay."""
+
+    has_certificate = False
 
 
 class SecureClient(Client):
@@ -31,6 +38,7 @@ class SecureClient(Client):
         target: the source.
         errors: those of the connection.
         is_checked: the check was made.
+        has_certificate: the relay presents a certificate. Set before the connection is opened.
         closed: set at the end of the connection.
         refused: fails with a HooklineError if the server refuses a request of the user.
     """
@@ -40,7 +48,7 @@ class SecureClient(Client):
         super().__init__()
         self.target = target
         self.errors: list[Exception] = []
-        self.is_checked = False
+        self.is_checked = self.has_certificate = False
         self._host = host
         self._credentials = credentials
         self.closed = asyncio.Event()
@@ -91,6 +99,11 @@ class SecureClient(Client):
                 f"{self.target.name}: the server does not require TLS, and the connection leaves this machine",
                 hint="configure a certificate in the server's `tls` section, or reach it at localhost",
             )
+        if self._server_info.get("tls_verify") and not self.has_certificate:
+            raise HooklineError(
+                f"{self.target.name}: the server asks for a certificate of the relay",
+                hint="name a file with a certificate and its key below --secrets-dir: --source-certificate file:PATH",
+            )
         self.is_checked = True
         self._public_nkey = self._credentials.public_nkey
         return super()._connect_command()
@@ -101,7 +114,7 @@ async def connect(
     server: tuple[str, int],
     *,
     credentials: NatsCredentials,
-    tls: ssl.SSLContext,
+    tls: BrokerContext,
 ) -> SecureClient:
     """Connects to one server.
 
@@ -117,6 +130,7 @@ async def connect(
     """
     for _ in range(MAX_LOST_ANSWERS):
         client = SecureClient(target, server[0], credentials)
+        client.has_certificate = tls.has_certificate
         try:
             await _open(client, server, tls)
         except (HooklineError, asyncio.CancelledError):
@@ -173,9 +187,10 @@ def _is_ip(host: str) -> bool:
     return True
 
 
-def verifying_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Returns a context that trusts the authorities of the system and those of `ca_file`. Raises HooklineError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificates and names
+def verifying_context(ca_file: Path | None, certificate: SourceCertificate | None = None) -> BrokerContext:
+    """Returns a context that trusts the authorities of the system and those of `ca_file`, and presents `certificate`
+    if the server asks for one. Raises HooklineError."""
+    context = BrokerContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificates and names
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_default_certs()
     if ca_file is not None:
@@ -186,6 +201,9 @@ def verifying_context(ca_file: Path | None) -> ssl.SSLContext:
                 f"cannot use {ca_file} as certificate authorities: {error.strerror or error}",
                 hint="name a readable file with certificates in PEM",
             ) from error
+    if certificate is not None:
+        certificate.load_into(context)
+        context.has_certificate = True
     return context
 
 

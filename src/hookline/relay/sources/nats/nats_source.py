@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from hookline.relay.sources.nats.acknowledged_floor import AcknowledgedFloor
 from hookline.relay.sources.nats.acknowledger import Acknowledger
 from hookline.relay.sources.nats.jetstream import ConsumerInfo
 from hookline.relay.sources.nats.message_buffer import Message, MessageBuffer
-from hookline.relay.sources.nats.nats_client import SecureClient, connect
+from hookline.relay.sources.nats.nats_client import BrokerContext, SecureClient, connect
 from hookline.relay.sources.nats.nats_consumer import Consumer, preview_consumer, ready_consumer
 from hookline.relay.sources.nats.nats_credentials import ANONYMOUS, NatsCredentials
 from hookline.relay.sources.nats.nats_faults import CLIENT_FAULTS, ServerAway, fault
@@ -57,7 +56,7 @@ class NatsOptions(msgspec.Struct, frozen=True, kw_only=True):
     follow: bool
     preview: bool = False
     credentials: NatsCredentials = ANONYMOUS
-    tls: ssl.SSLContext
+    tls: BrokerContext
     wait_seconds: float = 60.0
 
 

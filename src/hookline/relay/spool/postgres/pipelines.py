@@ -23,7 +23,9 @@ def run_pipelined(
         with connection.pipeline():
             try:
                 for statement, values in steps:
-                    cursors.append(connection.cursor(binary=True).execute(statement, values))
+                    # BEGIN and COMMIT have no plan that preparing them would keep.
+                    prepare = None if values else False
+                    cursors.append(connection.cursor(binary=True).execute(statement, values, prepare=prepare))
             except psycopg.Error as error:
                 failed = error
     except psycopg.Error as error:

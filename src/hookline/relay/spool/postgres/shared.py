@@ -9,6 +9,7 @@ from hookline.errors import SpoolUnusable
 from hookline.relay.spool.postgres.operator_ports.shared_dead_letters import SharedDeadLetters
 from hookline.relay.spool.postgres.operator_ports.shared_import import SharedDeadLetterImport
 from hookline.relay.spool.postgres.operator_ports.shared_processes import SharedStatusPublisher
+from hookline.relay.spool.postgres.operator_ports.shared_removal import SharedRemoval
 from hookline.relay.spool.postgres.operator_ports.shared_statistics import SharedStatistics
 from hookline.relay.spool.postgres.operator_ports.shared_trace import SharedTraceSearch
 from hookline.relay.spool.postgres.operator_ports.shared_webhook_control import SharedWebhookControl
@@ -36,8 +37,8 @@ class SharedStore:
         self.name = str(self._address)
         self._leases: SlotLeases | None = None
 
-    def connection(self) -> SpoolConnection:
-        return SpoolConnection(self._address)
+    def connection(self, *, read_only: bool = False) -> SpoolConnection:
+        return SpoolConnection(self._address, read_only=read_only)
 
     # -- for a relay
 
@@ -123,17 +124,23 @@ class SharedStore:
     def dead_letters(self) -> SharedDeadLetters:
         return SharedDeadLetters(self.connection())
 
+    def dead_letter_queries(self) -> SharedDeadLetters:
+        return SharedDeadLetters(self.connection(read_only=True))
+
     def dead_letter_import(self) -> SharedDeadLetterImport:
         return SharedDeadLetterImport(self.connection())
 
     def webhook_control(self) -> SharedWebhookControl:
         return SharedWebhookControl(self.connection())
 
+    def recipient_removal(self) -> SharedRemoval:
+        return SharedRemoval(self.connection())
+
     def trace_search(self) -> SharedTraceSearch:
-        return SharedTraceSearch(self.connection())
+        return SharedTraceSearch(self.connection(read_only=True))
 
     def statistics(self) -> SharedStatistics:
-        return SharedStatistics(self.connection())
+        return SharedStatistics(self.connection(read_only=True))
 
     def dry_run(self) -> SharedStatistics:
         return self.statistics()

@@ -1,6 +1,6 @@
 """A connection to a shared spool. Reconnects after a failure, and maps every error of the library.
 
-It keeps no session state, so that a pooler may run each transaction in another session of the server.
+It relies on no session state, so that a pooler may run each transaction in another session of the server.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import psycopg
 from hookline.errors import SpoolStalled, SpoolUnusable
 from hookline.relay.spool.postgres.binary_arrays import register_arrays
 from hookline.relay.spool.postgres.pipelines import roll_back, run_pipelined
+from hookline.relay.spool.postgres.prepared_statements import PreparedStatements
 from hookline.relay.spool.postgres.spool_tables import SHARED_FORMAT, SPOOL_APPLICATION
 from hookline.state.postgres_address import (
     DEFAULT_NAME,
@@ -78,11 +79,14 @@ class SpoolConnection:
         address: PostgresAddress,
         *,
         oldest_format: int | None = None,
+        read_only: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Create it. By default it accepts the newest format and the one before. Raises WrongUse if libpq cannot read
-        the address."""
+        """Create it. By default it accepts the newest format and the one before. The transactions of a `read_only`
+        one cannot write. Raises WrongUse if libpq cannot read the address."""
         self.address = address
+        self._read_only = read_only
+        self._begin: Step = (f"{_BEGIN[0]} READ ONLY", ()) if read_only else _BEGIN
         self._oldest_format = self.newest_format - 1 if oldest_format is None else oldest_format
         self.schema = schema_of(address)
         self._conninfo = libpq_conninfo(address, "--spool")
@@ -93,6 +97,7 @@ class SpoolConnection:
         self._next_try = 0.0
         self._last_failure: tuple[str, str] | None = None
         self._sql: dict[str, bytes] = {}
+        self._prepared = PreparedStatements()
         self.opened = 0  # how many connections were opened until now
 
     def sql(self, statement: str) -> bytes:
@@ -131,6 +136,8 @@ class SpoolConnection:
         try:
             connection = psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=None)
             connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+            connection.read_only = self._read_only or None
+            self._prepared.allow(connection)
         except psycopg.Error as failed:
             self._back_off()
             finding, hint = self._last_failure = connection_failure(str(failed), "--spool")
@@ -206,14 +213,14 @@ class SpoolConnection:
         Raises Conflict if a row exists already.
         """
         connection = self.connect()
-        all_steps = [*steps, _COMMIT, *((_BEGIN, *after, _COMMIT) if after else ())]
+        all_steps = [*steps, _COMMIT, *((self._begin, *after, _COMMIT) if after else ())]
         with self.mapped_errors():
             try:
                 if guards:
-                    check(self._pipelined(connection, [_BEGIN, *guards])[1:])
+                    check(self._pipelined(connection, [self._begin, *guards])[1:])
                     rows = self._pipelined(connection, all_steps)
                 else:
-                    rows = self._pipelined(connection, [_BEGIN, *all_steps])[1:]
+                    rows = self._pipelined(connection, [self._begin, *all_steps])[1:]
                 return rows[: len(steps)] + (rows[len(steps) + 2 : -1] if after else [])
             except BaseException as error:
                 roll_back(connection)
@@ -264,6 +271,9 @@ class SpoolConnection:
                 f"the connection to the spool {self.address} was lost ({detail})",
                 hint="it continues when the server answers again",
             )
+        if self._prepared.caused(self._connection, code):
+            self.close()
+            return SpoolStalled(f"the server ended a statement on the spool {self.address}: {detail}")
         if code is not None and code.startswith(_TEMPORARY):
             return SpoolStalled(f"the server ended a statement on the spool {self.address}: {detail}")
         if code == "42501":

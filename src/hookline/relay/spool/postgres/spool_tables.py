@@ -97,7 +97,18 @@ CREATE TABLE spool.webhook (
   sandbox text COLLATE "C" NOT NULL, slot integer NOT NULL,
   disabled boolean NOT NULL DEFAULT false, paused double precision, held_since double precision,
   held_seconds double precision NOT NULL DEFAULT 0, gone_reason text, gone_configuration text,
-  not_before double precision, retry_now_at double precision, UNIQUE (organization, sandbox)
+  not_before double precision, retry_now_at double precision, forgotten_at double precision,
+  UNIQUE (organization, sandbox)
+);
+"""
+
+# The moves of webhooks that relays have followed (address_moves.py). `n` grows by 1 with each commit.
+_FOLLOWED_MOVES: Final = """
+CREATE TABLE spool.followed_move (
+  n integer PRIMARY KEY, lineage text COLLATE "C" NOT NULL, serial bigint NOT NULL,
+  organization text COLLATE "C" NOT NULL, sandbox text COLLATE "C" NOT NULL,
+  new_organization text COLLATE "C" NOT NULL, new_sandbox text COLLATE "C" NOT NULL,
+  UNIQUE (lineage, serial, organization, sandbox, new_organization, new_sandbox)
 );
 """
 
@@ -139,6 +150,16 @@ CREATE INDEX record_settled ON spool.record (settled);
 """
 
 
+# The ring of minutes (relay/spool/activity.py). Both texts of the sum of the rest are empty.
+_ACTIVITY: Final = """
+CREATE TABLE spool.activity (
+  minute bigint NOT NULL, organization text COLLATE "C" NOT NULL, sandbox text COLLATE "C" NOT NULL,
+  accepted bigint NOT NULL, failed bigint NOT NULL, median_seconds double precision, p99_seconds double precision,
+  pending bigint NOT NULL, busy_seconds double precision NOT NULL, PRIMARY KEY (minute, organization, sandbox)
+);
+"""
+
+
 def create_statements(slots: int, lease_seconds: float) -> list[str]:
     """The statements that create a spool, for one transaction."""
     partitions = [
@@ -152,5 +173,7 @@ def create_statements(slots: int, lease_seconds: float) -> list[str]:
         f"INSERT INTO spool.ingest_lock (slot) SELECT generate_series(0, {slots - 1:d})",
         "INSERT INTO spool.record_period (period, begun, delivered) VALUES (0, 0, 0)",
     ]
-    tables = "".join((_OWNERSHIP, _COUNTS, _SOURCES, _CRASH_NOTES, _WEBHOOKS, _DELIVERIES))
+    tables = "".join(
+        (_OWNERSHIP, _COUNTS, _SOURCES, _CRASH_NOTES, _WEBHOOKS, _FOLLOWED_MOVES, _DELIVERIES, _ACTIVITY)
+    )
     return ["CREATE SCHEMA spool", *filter(str.strip, tables.split(";\n")), *partitions, *rows]

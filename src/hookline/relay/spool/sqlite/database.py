@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final, Literal, Self
 
 from hookline.descriptors import is_any_descriptor_left, lacks_descriptor
@@ -206,10 +207,12 @@ def named_rows(cursor: sqlite3.Cursor) -> Iterator[dict[str, Any]]:
 class OpenSpool:
     """The open database of an existing spool, until the end of the block. Raises SpoolUnusable."""
 
-    def __init__(self, directory: Path, access: StorageAccess = REAL_ACCESS) -> None:
+    def __init__(
+        self, directory: Path, access: StorageAccess = REAL_ACCESS, *, mode: Literal["ro", "rw"] = "rw"
+    ) -> None:
         self._path = directory / DATABASE_FILE
         self._access = access
-        self._connection = open_existing(directory, access)
+        self._connection = open_existing(directory, access, mode=mode)
 
     def __enter__(self) -> Self:
         return self
@@ -292,7 +295,7 @@ def no_descriptor(path: Path) -> SpoolStalled:
 def damaged(path: Path, detail: str) -> SpoolUnusable:
     return SpoolUnusable(
         f"the spool's database {path} is damaged: {detail}",
-        hint=f"`hookline spool recover {path.parent} NEW` saves the readable rows in a new spool",
+        hint=f"`hookline spool recover {quote(str(path.parent))} NEW` saves the readable rows in a new spool",
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
 from itertools import count, islice, repeat
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from hookline.model import Address
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, add_replay, execution_id_of
@@ -59,9 +59,14 @@ class SqliteDeadLetters(OpenSpool):
     """Implements admin.DeadLetterStore. One transaction changes at most `chunk` letters."""
 
     def __init__(
-        self, directory: Path, access: StorageAccess = REAL_ACCESS, *, chunk: int = DEAD_LETTERS_PER_CHUNK
+        self,
+        directory: Path,
+        access: StorageAccess = REAL_ACCESS,
+        *,
+        chunk: int = DEAD_LETTERS_PER_CHUNK,
+        mode: Literal["ro", "rw"] = "rw",
     ) -> None:
-        super().__init__(directory, access)
+        super().__init__(directory, access, mode=mode)
         self._chunk = chunk
 
     # -- DeadLetterQueries

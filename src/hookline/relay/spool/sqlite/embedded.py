@@ -42,6 +42,7 @@ from hookline.relay.spool.sqlite.database import (
     spool_exists,
 )
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetterImport, SqliteDeadLetters
+from hookline.relay.spool.sqlite.erasure.sqlite_removal import SqliteRemoval
 from hookline.relay.spool.sqlite.lock import holder_of
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.stats import SpoolLookup, read_spool_status
@@ -207,11 +208,17 @@ class EmbeddedStore(SpoolLookup):
     def dead_letters(self) -> SqliteDeadLetters:
         return SqliteDeadLetters(self._directory, self._access)
 
+    def dead_letter_queries(self) -> SqliteDeadLetters:
+        return SqliteDeadLetters(self._directory, self._access, mode="ro")
+
     def dead_letter_import(self) -> SqliteDeadLetterImport:
         return SqliteDeadLetterImport(self._directory, self._access)
 
     def webhook_control(self) -> SqliteWebhookControl:
         return SqliteWebhookControl(self._directory, self._access)
+
+    def recipient_removal(self) -> SqliteRemoval:
+        return SqliteRemoval(self._directory, self._access)
 
     def trace_search(self) -> EmbeddedStore:
         return self

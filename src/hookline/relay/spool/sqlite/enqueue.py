@@ -76,7 +76,7 @@ def line_rows(source: str, rejected: Iterable[RejectedLine], now: float) -> list
 
 def store_lines(connection: sqlite3.Connection, rows: Sequence[LineRow]) -> int:
     """Insert rejected lines. Returns the number of new ones."""
-    return connection.executemany(_INSERT_LINE, rows).rowcount
+    return connection.executemany(_INSERT_LINE, rows).rowcount if rows else 0
 
 
 def add_to_tally(connection: sqlite3.Connection, amounts: Iterable[tuple[str, int]]) -> None:

@@ -17,6 +17,7 @@ from hookline.errors import PositionMoved, SpoolUnusable
 from hookline.private_files import sync_directory
 from hookline.relay.sources.checkpoints import MAX_CHECKPOINTS
 from hookline.relay.sources.source import Position
+from hookline.relay.spool.sqlite.progress.activity_ring import ACTIVITY_TABLE
 from hookline.relay.spool.sqlite.progress.work_starts import WORK_TABLES
 
 # The checkpoints: the acknowledged position of each source.
@@ -80,13 +81,22 @@ PAGE_BYTES = 8192  # a payload is some 700 bytes: fewer, larger pages are writte
 # `held_since` it is disabled or paused, and its deliveries do not age; before, it was so for `held_seconds` in all.
 # `gone_reason` is why the endpoint is gone (410), and `gone_configuration` the hash of the configuration that it was
 # found with. The endpoint asked for no requests until `not_before`. `retry_now_at` is the time of the latest
-# `retry-now`.
+# `retry-now`, `forgotten_at` that of the latest `forget` that removed pending deliveries of the webhook.
 WEBHOOK = """
 CREATE TABLE webhook (
   n INTEGER PRIMARY KEY, organization TEXT NOT NULL, sandbox TEXT NOT NULL,
   disabled INTEGER NOT NULL DEFAULT 0, paused REAL, held_since REAL, held_seconds REAL NOT NULL DEFAULT 0,
-  gone_reason TEXT, gone_configuration TEXT, not_before REAL, retry_now_at REAL,
+  gone_reason TEXT, gone_configuration TEXT, not_before REAL, retry_now_at REAL, forgotten_at REAL,
   UNIQUE (organization, sandbox)
+) STRICT;
+"""
+
+# The moves of webhooks that the relay has followed (address_moves.py), in their order.
+FOLLOWED_MOVE = """
+CREATE TABLE followed_move (
+  n INTEGER PRIMARY KEY, lineage TEXT NOT NULL, serial INTEGER NOT NULL, organization TEXT NOT NULL,
+  sandbox TEXT NOT NULL, new_organization TEXT NOT NULL, new_sandbox TEXT NOT NULL,
+  UNIQUE (lineage, serial, organization, sandbox, new_organization, new_sandbox)
 ) STRICT;
 """
 
@@ -147,7 +157,7 @@ CREATE TABLE rejected (
 CREATE INDEX rejected_replayed ON rejected (n) WHERE replayed = 1;
 CREATE INDEX rejected_at ON rejected (at) WHERE replayed = 0;
 
-{WORK_TABLES}"""
+{FOLLOWED_MOVE}{ACTIVITY_TABLE}{WORK_TABLES}"""
 
 
 # A relay that opens an older format keeps a copy of the database, and then applies the migrations.

@@ -17,6 +17,8 @@ from hookline.relay.spool.sqlite.dequeue import LIST
 from hookline.relay.spool.sqlite.enqueue import add_to_tally
 from hookline.relay.spool.sqlite.multi_row import padded, placeholders
 
+# A name of the module costs a tenth of an enumeration's attribute before Python 3.12.
+_PENDING, _DELIVERED, _DEAD = State.PENDING, State.DELIVERED, State.DEAD
 _OTHER: Final = """
 UPDATE delivery SET state = ?, due = ?, attempts = ?, tries = ?, refusals = ?, reason = ?, http = ?, history = ?,
   settled = ?
@@ -63,13 +65,14 @@ WHERE seq IN ({placeholders(rows)}) AND state = 0
 
 def record(connection: sqlite3.Connection, settlements: Sequence[Settlement], now: float) -> int:
     """Write and count results. Returns the number of deliveries that are not pending any more."""
-    delivered = [one for one in settlements if one.state is State.DELIVERED]
-    dead = [_other(one, now) for one in settlements if one.state is State.DEAD]
-    retries = [_other(one, None) for one in settlements if one.state is State.PENDING]
+    delivered = [one for one in settlements if one.state is _DELIVERED]
+    dead = [_other(one, now) for one in settlements if one.state is _DEAD]
+    retries = [_other(one, None) for one in settlements if one.state is _PENDING]
     accepted = _record_delivered(connection, delivered, now)
     remove_bodies(connection, [one.seq for one in delivered], all_settled=accepted == len(delivered))
-    died = connection.executemany(_OTHER, dead).rowcount
-    connection.executemany(_OTHER, retries)
+    died = connection.executemany(_OTHER, dead).rowcount if dead else 0
+    if retries:
+        connection.executemany(_OTHER, retries)
     posts = sum(one.posts for one in settlements)
     add_to_tally(connection, [("delivered", accepted), ("records", accepted), ("dead", died), ("attempts", posts)])
     return accepted + died

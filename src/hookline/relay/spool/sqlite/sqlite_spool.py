@@ -11,10 +11,12 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
-from hookline.errors import MessagesKnown, SpoolFull, SpoolStalled
+from hookline.errors import MessagesKnown, MovesUnknown, SpoolFull, SpoolStalled
 from hookline.model import Address
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.source import MAX_BYTES_PER_BATCH, Position
+from hookline.relay.spool.activity import MinuteActivity
+from hookline.relay.spool.address_moves import FollowedMoves, MoveResult, RecordedMove
 from hookline.relay.spool.crash_notes import CrashNote, slot_work
 from hookline.relay.spool.spool import (
     DequeueRequest,
@@ -43,7 +45,7 @@ from hookline.relay.spool.sqlite.enqueue import DeliveryRow
 from hookline.relay.spool.sqlite.lock import SpoolLock
 from hookline.relay.spool.sqlite.memory.early_answers import EarlyAnswers
 from hookline.relay.spool.sqlite.memory.pending_messages import PendingMessages
-from hookline.relay.spool.sqlite.progress import work_starts
+from hookline.relay.spool.sqlite.progress import activity_ring, work_starts
 from hookline.relay.spool.sqlite.schema import (
     read_positions,
     remove_oldest_positions,
@@ -51,8 +53,10 @@ from hookline.relay.spool.sqlite.schema import (
     write_position,
 )
 from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
+from hookline.relay.spool.sqlite.transfer import webhook_moves
 
 _SYNC_SECONDS: Final = 0.5
+_PENDING: Final = State.PENDING  # as in settle.py
 _SAVE_STATE: Final = "UPDATE webhook SET gone_reason = ?, gone_configuration = ?, not_before = ? WHERE n = ?"
 _NEW_CLOCK: Final = webhook_status.WebhookClock()
 # One process owns all webhooks of an embedded spool.
@@ -82,11 +86,12 @@ class SqliteSpool:
 
     def _load(self) -> None:
         self._synced_at = 0.0
-        self._unsynced = False
+        self._unsynced = self._moved_orphans = False
         self._read_webhooks()
         self._data_version: int = self._query("PRAGMA data_version")[0][0]
         # Imported dead letters have a seq below 0. Lanes load from 0 on.
         self._seq: int = self._query("SELECT max(0, coalesce(max(seq), 0)) FROM delivery")[0][0]
+        self._latest_move = self.followed_moves().number
         self._messages = PendingMessages(
             any_up_to=lambda webhook, seq: bool(self._query(dequeue.ANY_PENDING_UP_TO, self._known(webhook), seq)),
             pending_among=lambda webhook, keys: {
@@ -179,6 +184,7 @@ class SqliteSpool:
             # Before the transaction, so that nothing is undone: only the process that holds the lock moves positions.
             with map_damage(self._path):
                 require_followed(self._connection, batch.position)
+        self._require_moves(batch)
         self._require_new(batch)
         numbers = {
             address: self._number(address)
@@ -194,7 +200,8 @@ class SqliteSpool:
         self._messages.add(order_keys)
         # This does not release the reserve: it is for the outcomes of stored deliveries.
         with transaction(self._connection):
-            self._connection.executemany("DELETE FROM rejected WHERE n = ?", [(n,) for n in batch.replaced_lines])
+            if batch.replaced_lines:
+                self._connection.executemany("DELETE FROM rejected WHERE n = ?", [(n,) for n in batch.replaced_lines])
             horizon = now - dedupe_window if dedupe_window else math.inf
             inserted, revived = enqueue.store(self._connection, rows, horizon)
             rejected = enqueue.store_lines(self._connection, enqueue.line_rows(batch.source, batch.rejected, now))
@@ -218,6 +225,11 @@ class SqliteSpool:
         elif self._messages.is_full:
             self._forget_messages()
         return Enqueued(pending, answers if inserted == len(rows) else ())
+
+    def _require_moves(self, batch: IngestBatch) -> None:
+        """Raises MovesUnknown. Only this process follows moves."""
+        if batch.deliveries and batch.moves < self._latest_move:
+            raise MovesUnknown(f"{batch.source}: lines were routed before a webhook has moved")
 
     def _require_new(self, batch: IngestBatch) -> None:
         """Raises MessagesKnown. Only this process stores messages, so the answer holds until it does."""
@@ -290,7 +302,7 @@ class SqliteSpool:
             if settlements and self._slot_has_starts:
                 work_starts.end_count(self._connection, _SLOT)
         self._slot_has_starts &= not settlements
-        if ended == sum(one.state is not State.PENDING for one in settlements):
+        if ended == sum(one.state is not _PENDING for one in settlements):
             self._messages.remove_settled(settlements)
         else:  # some were settled before, so that it is not known which counts go down
             self._forget_messages()
@@ -351,6 +363,31 @@ class SqliteSpool:
         with self._transaction():
             self._connection.execute(_SAVE_STATE, (gone_reason, gone_configuration, not_before, number))
 
+    # -- AddressMoves
+
+    def followed_moves(self) -> FollowedMoves:
+        with map_damage(self._path):
+            return webhook_moves.read(self._connection)
+
+    def follow_move(self, move: RecordedMove, *, now: float) -> MoveResult:
+        with self._transaction():
+            result = webhook_moves.follow(self._connection, move, now)
+        self._latest_move = max(self._latest_move, result.number)
+        self._webhooks_moved()
+        return result
+
+    def move_orphans(self, old: Address, new: Address, *, now: float) -> int:
+        with self._transaction():
+            moved = webhook_moves.move_orphans(self._connection, old, new, now)
+        self._moved_orphans = True
+        self._webhooks_moved()
+        return moved
+
+    def _webhooks_moved(self) -> None:
+        self._read_webhooks()
+        self._forget_messages()
+        self._early_answers = EarlyAnswers(self._messages, self._seq)
+
     # -- CrashNotes, not synced: they survive the end of the process
 
     def work_of(self, address: Address) -> str:  # noqa: ARG002 - there is one slot
@@ -397,8 +434,9 @@ class SqliteSpool:
     def changed_by_others(self) -> bool:
         self._sync()
         seen, self._data_version = self._data_version, self._query("PRAGMA data_version")[0][0]
-        if seen == self._data_version:
+        if seen == self._data_version and not self._moved_orphans:
             return False
+        self._moved_orphans = False
         self._read_webhooks()
         self._forget_messages()  # a replay changes the messages of deliveries
         return True
@@ -411,6 +449,11 @@ class SqliteSpool:
             more = settle.remove_expired(self._connection, now=now, keep=keep, limit=limit)
         self._unsynced |= self._connection.total_changes != changes
         return more
+
+    def record_activity(self, rows: Sequence[MinuteActivity]) -> None:
+        with self._transaction(synced=False):
+            activity_ring.store_minute(self._connection, rows)
+        self._unsynced = True
 
     def tally(self) -> dict[str, int]:
         with map_damage(self._path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -10,15 +11,18 @@ from typing import Final
 
 from hookline.errors import SpoolUnusable
 from hookline.model import Address
-from hookline.observe.snapshot import Checkpoint, SpoolStatus, WebhookStatus
+from hookline.observe.snapshot import AgeGroup, Checkpoint, SpoolStatus, WebhookStatus
 from hookline.paths import path_exists
 from hookline.relay.sources.source import Position
+from hookline.relay.spool.activity import MinuteActivity
 from hookline.relay.spool.admin import MAX_CHECKPOINT_ROWS, Backlog
+from hookline.relay.spool.backlog_ages import age_groups, age_ranges
 from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.sqlite.database import DATABASE_FILE, named_rows, reading
 from hookline.relay.spool.sqlite.dead_letter_query import COUNT_DEAD_LINES
 from hookline.relay.spool.sqlite.disk_reserve import RESERVE_FILE
 from hookline.relay.spool.sqlite.enqueue import read_tally
+from hookline.relay.spool.sqlite.progress.activity_ring import read_activity
 from hookline.relay.spool.sqlite.progress.work_starts import read_crash_statuses
 from hookline.relay.spool.sqlite.schema import read_positions
 from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
@@ -32,9 +36,18 @@ FROM webhook w"""
 _BACKLOGS: Final = f"SELECT organization, sandbox, {_COUNTS}"
 _WEBHOOKS: Final = f"""
 SELECT n, organization || '/' || sandbox AS webhook, held_seconds, held_since, disabled, paused, gone_reason,
-  not_before, {_COUNTS} ORDER BY 2
+  not_before, (
+    SELECT m.organization || '/' || m.sandbox FROM followed_move m
+    WHERE m.new_organization = w.organization AND m.new_sandbox = w.sandbox AND NOT EXISTS (
+      SELECT 1 FROM followed_move l WHERE l.n > m.n AND l.organization = w.organization AND l.sandbox = w.sandbox)
+    ORDER BY m.n DESC LIMIT 1) AS moved_from, {_COUNTS} ORDER BY 2
 """
 _OLDEST: Final = "SELECT min(since) FROM delivery WHERE state = 0 AND webhook = ?"
+# By the index of ages: all ranges together cost as much as one count of the backlog.
+_AGED: Final = """
+SELECT count(*) FROM delivery WHERE state = 0 AND webhook = ? AND since > ? AND since <= ?
+"""
+_LAST_DUE: Final = "SELECT max(due) FROM delivery WHERE state = 0 AND webhook = ? AND due IS NOT NULL"
 _CHECKPOINTS: Final = "SELECT name, line, offset, at FROM position ORDER BY at DESC, name LIMIT ?"
 _OLDEST_RECORD: Final = "SELECT settled FROM delivery WHERE state IN (1, 3) ORDER BY settled LIMIT 1"
 _KNOWN: Final = "SELECT 1 FROM delivery WHERE id = ? AND (state IN (0, 2) OR settled > ?)"
@@ -64,10 +77,31 @@ def read_spool_status(directory: Path, access: StorageAccess, *, now: float) -> 
 def _webhooks(connection: sqlite3.Connection, now: float) -> Iterator[WebhookStatus]:
     for row in list(named_rows(connection.execute(_WEBHOOKS))):
         n, clock, oldest = row.pop("n"), WebhookClock(row.pop("held_seconds"), row.pop("held_since")), None
+        ages: tuple[AgeGroup, ...] = ()
+        last_due: float | None = None
         if row["pending"]:
+            own_now = clock.at(now)
             (since,) = connection.execute(_OLDEST, (n,)).fetchone()
-            oldest = max(0.0, clock.at(now) - since)
-        yield WebhookStatus(oldest=oldest, disabled=bool(row.pop("disabled")), **row)
+            oldest = max(0.0, own_now - since)
+            ages = _ages(connection, n, row["pending"], own_now, oldest)
+            (last_due,) = connection.execute(_LAST_DUE, (n,)).fetchone()
+        yield WebhookStatus(oldest=oldest, ages=ages, last_due=last_due, disabled=bool(row.pop("disabled")), **row)
+
+
+def _ages(
+    connection: sqlite3.Connection, webhook: int, pending: int, own_now: float, oldest: float
+) -> tuple[AgeGroup, ...]:
+    """The pending deliveries by age. `own_now` is the time of the webhook's clock."""
+    counts: dict[int, int] = {}
+    before, left = -math.inf, pending
+    for number, lower, _ in age_ranges(oldest):
+        if not left:
+            break
+        found, until = left, own_now - lower
+        if number:
+            (found,) = connection.execute(_AGED, (webhook, before, until)).fetchone()
+        counts[number], before, left = found, until, left - found
+    return age_groups(counts, oldest)
 
 
 def _sizes(directory: Path) -> dict[str, int]:
@@ -105,6 +139,12 @@ class SpoolLookup:
             return {}
         with reading(self._directory, self._access) as connection:
             return read_states(connection)
+
+    def activity(self, since_minute: int) -> list[MinuteActivity]:
+        if not self._exists():
+            return []
+        with reading(self._directory, self._access) as connection:
+            return read_activity(connection, since_minute)
 
     def known(self, ids: Sequence[bytes], *, delivered_after: float) -> set[bytes]:
         if not ids or not self._exists():

@@ -7,9 +7,15 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import NoneType
 from typing import Final
 
 RESERVE_BYTES: Final = 40 * 1024 * 1024
+
+# Parameters of these types need no adapter. sqlite3 looks for one nevertheless, and without an entry it raises and
+# catches an exception for each parameter.
+sqlite3.register_adapter(bytes, bytes.__bytes__)
+sqlite3.register_adapter(NoneType, lambda none: none)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,8 +32,8 @@ def read_addresses(connection: sqlite3.Connection) -> dict[int, Address]:
 
 def read_states(connection: sqlite3.Connection) -> dict[Address, EndpointState]:
     rows = connection.execute(
-        "SELECT organization, sandbox, disabled, paused, gone_reason, gone_configuration, not_before, retry_now_at "
-        "FROM webhook"
+        "SELECT organization, sandbox, disabled, paused, gone_reason, gone_configuration, not_before, retry_now_at, "
+        "forgotten_at FROM webhook"
     )
     return {
         Address(row.pop("organization"), row.pop("sandbox")): EndpointState(disabled=bool(row.pop("disabled")), **row)

@@ -11,7 +11,10 @@ from typing import Any, Final
 from hookline.model import Address
 from hookline.observe.snapshot import Checkpoint, CrashStatus, SpoolProcesses, SpoolStatus, WebhookStatus
 from hookline.relay.sources.source import Position
+from hookline.relay.spool.activity import MinuteActivity
 from hookline.relay.spool.admin import MAX_CHECKPOINT_ROWS, Backlog
+from hookline.relay.spool.backlog_ages import AGE_BOUNDS, age_groups
+from hookline.relay.spool.postgres.activity_table import READ_ACTIVITY, parse_activity
 from hookline.relay.spool.postgres.operator_ports.operator_port import Run, snapshot
 from hookline.relay.spool.postgres.operator_ports.shared_processes import read_processes
 from hookline.relay.spool.postgres.spool_connection import SpoolConnection
@@ -32,8 +35,23 @@ _WEBHOOKS: Final = f"""{_COUNTED}
 SELECT organization || '/' || sandbox, slot, disabled, paused, gone_reason, not_before,
   CASE WHEN p.number > 0 THEN least(%s, coalesce(held_since, 'infinity')) - held_seconds
     - (SELECT min(o.since) FROM spool.delivery o WHERE o.state = 0 AND o.webhook = w.n) END,
-  coalesce(p.number, 0), coalesce(d.number, 0)
+  coalesce(p.number, 0), coalesce(d.number, 0),
+  CASE WHEN p.number > 0
+    THEN (SELECT max(o.due) FROM spool.delivery o WHERE o.webhook = w.n AND o.due IS NOT NULL) END,
+  (SELECT m.organization || '/' || m.sandbox FROM spool.followed_move m
+    WHERE m.new_organization = w.organization AND m.new_sandbox = w.sandbox AND NOT EXISTS (
+      SELECT 1 FROM spool.followed_move l
+      WHERE l.n > m.n AND l.organization = w.organization AND l.sandbox = w.sandbox)
+    ORDER BY m.n DESC LIMIT 1)
 {_FROM} ORDER BY organization, sandbox
+"""
+# Deliveries by the number of their group of age. A clock that was set back makes negative ages.
+_AGES: Final = """
+SELECT w.organization || '/' || w.sandbox,
+  width_bucket(greatest(0.0, least(%s, coalesce(w.held_since, 'infinity')) - w.held_seconds - o.since),
+    %s::double precision[]) - 1,
+  count(*)
+FROM spool.delivery o JOIN spool.webhook w ON w.n = o.webhook WHERE o.state = 0 GROUP BY 1, 2
 """
 _CHECKPOINTS: Final = """
 SELECT name, line, "offset", at, reader FROM spool.position ORDER BY at DESC, name LIMIT %s
@@ -45,7 +63,8 @@ SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_catalog.p
 WHERE c.relnamespace = %s::regnamespace AND c.relkind = 'r'
 """
 _STATES: Final = """
-SELECT organization, sandbox, disabled, paused, gone_reason, gone_configuration, not_before, retry_now_at
+SELECT organization, sandbox, disabled, paused, gone_reason, gone_configuration, not_before, retry_now_at,
+  forgotten_at
 FROM spool.webhook
 """
 _POSITION_FIELDS: Final = tuple(field for field in Position.__struct_fields__ if field != "follows")
@@ -117,6 +136,10 @@ class SharedStatistics:
                 for organization, sandbox, *row in run(_STATES)
             }
 
+    def activity(self, since_minute: int) -> list[MinuteActivity]:
+        with self._existing() as run:
+            return [] if run is None else parse_activity(run(READ_ACTIVITY, (since_minute,)))
+
     # -- DryRunSpool
 
     def positions(self) -> list[Position]:
@@ -143,10 +166,18 @@ class SharedStatistics:
 
 
 def _webhooks(run: Run, now: float) -> Iterator[WebhookStatus]:
-    for webhook, slot, disabled, paused, gone_reason, not_before, age, pending, dead in run(_WEBHOOKS, (now,)):
+    ages: dict[str, dict[int, int]] = {}
+    for webhook, number, count in run(_AGES, (now, list(AGE_BOUNDS))):
+        ages.setdefault(webhook, {})[number] = count
+    for webhook, slot, disabled, paused, gone_reason, not_before, age, pending, dead, last_due, moved_from in run(
+        _WEBHOOKS, (now,)
+    ):
+        oldest = None if age is None else max(0.0, age)
         yield WebhookStatus(
-            webhook=webhook, pending=pending, oldest=None if age is None else max(0.0, age), dead=dead,
-            disabled=disabled, paused=paused, gone_reason=gone_reason, not_before=not_before, slot=slot,
+            webhook=webhook, pending=pending, oldest=oldest, dead=dead, disabled=disabled, paused=paused,
+            gone_reason=gone_reason, not_before=not_before, slot=slot, last_due=last_due,
+            moved_from=moved_from,
+            ages=() if oldest is None else age_groups(ages.get(webhook, {}), oldest),
         )  # fmt: skip
 
 

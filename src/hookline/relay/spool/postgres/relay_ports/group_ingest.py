@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from hookline.errors import MessagesKnown, PositionMoved, SpoolStalled
+from hookline.errors import MessagesKnown, MovesUnknown, PositionMoved, SpoolStalled
 from hookline.model import Address
 from hookline.relay.delivery_record import Line
+from hookline.relay.sources.files.other_names import NamedPosition
 from hookline.relay.sources.source import MAX_BYTES_PER_BATCH, Messages, Position
 from hookline.relay.spool.postgres.binary_arrays import ints
 from hookline.relay.spool.postgres.lease_statements import READER_FENCE
@@ -18,6 +19,7 @@ from hookline.relay.spool.postgres.relay_ports.delivery_writer import (
     LaneAnswers,
     quiet_step,
 )
+from hookline.relay.spool.postgres.relay_ports.followed_moves import REFUSE_UNKNOWN_MOVES
 from hookline.relay.spool.postgres.relay_ports.known_webhooks import KnownWebhook
 from hookline.relay.spool.postgres.relay_ports.pending_queries import LINES_TO_REPLAY
 from hookline.relay.spool.postgres.relay_ports.spool_process import CallIdentity
@@ -48,6 +50,11 @@ class GroupIngest(CrashCounts):
     def positions(self) -> list[Position]:
         return source_positions.as_positions(self._connection.query(source_positions.READ_POSITIONS, (self.reader,)))
 
+    def positions_of_others(self) -> list[NamedPosition]:
+        return source_positions.as_named_positions(
+            self._connection.query(*source_positions.others_query(self.reader))
+        )
+
     def replayed_lines(self, *, limit: int) -> list[ReplayedLine]:
         """The owner of slot 0 reads them for all."""
         if 0 not in self.leases.owned:
@@ -62,6 +69,8 @@ class GroupIngest(CrashCounts):
         self, batch: IngestBatch, *, now: float, dedupe_window: float, requests: Sequence[DequeueRequest] = ()
     ) -> Enqueued:
         self._look_again()
+        if batch.deliveries and batch.moves < self._latest_move:  # before an old address becomes known again
+            raise _moves_unknown(batch)
         addresses = dict.fromkeys(one.delivery.address for one in batch.deliveries)
         webhooks = {address: self._webhooks.known_or_added(address) for address in addresses}
         lanes = self._lanes(batch, requests, webhooks)
@@ -99,6 +108,7 @@ class GroupIngest(CrashCounts):
         batch, steps = writer.batch, dict[str, Step]()
         if batch.deliveries:
             steps["lock"] = writer.lock_step()
+            steps["moves"] = REFUSE_UNKNOWN_MOVES, (batch.moves,)
             slots = {one.slot for one in writer.webhooks.values()}
             steps["quiet"] = quiet_step({slot: at for slot, (_, at) in self._arrived.items() if slot in slots})
             if lanes is not None:
@@ -150,6 +160,8 @@ class GroupIngest(CrashCounts):
         """Returns if the batch was stored by an earlier call, whose answer was lost."""
         if conflict.table == "stored_batch":
             return
+        if conflict.table == "followed_move":
+            raise _moves_unknown(batch) from conflict
         if conflict.table == "message" and batch.messages is not None:
             statement, values = self._messages_query(batch.messages)
             if known := self._connection.query(statement, values):
@@ -199,3 +211,7 @@ class GroupIngest(CrashCounts):
                 found = self._connection.query(source_positions.FIND_STREAM, (identity,))
             self._streams[identity] = found[0][0]
         return self._streams[identity]
+
+
+def _moves_unknown(batch: IngestBatch) -> MovesUnknown:
+    return MovesUnknown(f"{batch.source}: lines were routed before a webhook has moved")

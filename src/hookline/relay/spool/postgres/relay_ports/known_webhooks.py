@@ -14,7 +14,8 @@ _ADD: Final = """
 INSERT INTO spool.webhook (organization, sandbox, slot) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING
 """
 _STATES: Final = """
-SELECT organization, sandbox, disabled, paused, gone_reason, gone_configuration, not_before, retry_now_at
+SELECT organization, sandbox, disabled, paused, gone_reason, gone_configuration, not_before, retry_now_at,
+  forgotten_at
 FROM spool.webhook
 """
 
@@ -72,8 +73,9 @@ class KnownWebhooks:
         return {
             Address(organization, sandbox): EndpointState(
                 disabled=disabled, paused=paused, gone_reason=gone_reason, gone_configuration=gone_configuration,
-                not_before=not_before, retry_now_at=retry_now_at,
+                not_before=not_before, retry_now_at=retry_now_at, forgotten_at=forgotten_at,
             )
-            for organization, sandbox, disabled, paused, gone_reason, gone_configuration, not_before, retry_now_at
+            for organization, sandbox, disabled, paused, gone_reason, gone_configuration, not_before, retry_now_at,
+                forgotten_at
             in self._connection.query(_STATES)
         }  # fmt: skip

@@ -12,7 +12,7 @@ from hookline.relay.spool.spool import DequeueRequest, ProbeRequest, QueuedDeliv
 
 
 class LaneReads(SpoolProcess):
-    """Implements spool.DequeueSpool, and SharedSpool.arrivals."""
+    """Implements spool.DequeueSpool, and the queries of SharedSpool."""
 
     def dequeue_new(self, requests: Sequence[DequeueRequest]) -> list[tuple[list[QueuedDelivery], int]]:
         self._look_again()
@@ -92,6 +92,16 @@ class LaneReads(SpoolProcess):
         owned = small_ints(list(self.leases.owned))
         rows = self._connection.query(pending_queries.WEBHOOKS_WITH_PENDING, (owned,))
         return {self._webhooks.numbered(n).address for (n,) in rows}
+
+    def latest_place(self) -> int:
+        self._look_again()
+        place: int = self._connection.query(pending_queries.LATEST_PLACE)[0][0]
+        return place
+
+    def pending_until(self, place: int) -> dict[Address, bool]:
+        self._look_again()
+        rows = self._connection.query(pending_queries.PENDING_UNTIL, (place,))
+        return {self._webhooks.numbered(n).address: held for n, held in rows}
 
     def arrivals(self) -> set[Address]:
         """The webhooks for which other processes have stored deliveries since the last call; of a slot that is owned

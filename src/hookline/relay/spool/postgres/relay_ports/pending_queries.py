@@ -89,6 +89,12 @@ SELECT w.n FROM spool.webhook w
 CROSS JOIN LATERAL (SELECT FROM spool.delivery d WHERE d.state = 0 AND d.webhook = w.n LIMIT 1) d
 WHERE w.slot = ANY(%s::int[])
 """
+LATEST_PLACE: Final = "SELECT coalesce(max(seq), 0) FROM spool.delivery"
+# Parameter: a place in the order of the spool.
+PENDING_UNTIL: Final = """
+SELECT w.n, w.disabled OR w.paused IS NOT NULL FROM spool.webhook w
+CROSS JOIN LATERAL (SELECT FROM spool.delivery d WHERE d.state = 0 AND d.webhook = w.n AND d.seq <= %s LIMIT 1) d
+"""
 # The webhooks with deliveries after a place in the order of a slot, and the last of each.
 ARRIVED: Final = """
 SELECT f.slot, d.webhook, d.last FROM unnest(%s::int[], %s::bigint[]) AS f (slot, after)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
 from hookline.errors import SpoolStalled
 from hookline.model import Address
+from hookline.relay.spool.activity import MinuteActivity
+from hookline.relay.spool.postgres.activity_table import write_minute
+from hookline.relay.spool.postgres.relay_ports.followed_moves import SharedMoves
 from hookline.relay.spool.postgres.relay_ports.group_ingest import GroupIngest
 from hookline.relay.spool.postgres.relay_ports.lane_reads import LaneReads
 from hookline.relay.spool.postgres.relay_ports.owner_writes import OwnerWrites
@@ -34,7 +38,7 @@ UPDATE spool.meta SET changes = changes + 1 WHERE EXISTS (SELECT FROM changed) R
 """
 
 
-class PostgresSpool(GroupIngest, LaneReads, OwnerWrites):
+class PostgresSpool(GroupIngest, LaneReads, OwnerWrites, SharedMoves):
     """Implements leases.SharedSpool: all ports of one process. Calls about slots of other owners have no effect."""
 
     def __init__(self, connection: SpoolConnection, leases: SlotLeases) -> None:
@@ -80,6 +84,9 @@ class PostgresSpool(GroupIngest, LaneReads, OwnerWrites):
         if (epoch := self.leases.owned.get(0)) is None:
             return False
         return self._ring.clean_up(now=now, keep=keep, limit=limit, epoch=epoch, token=self.leases.token)
+
+    def record_activity(self, rows: Sequence[MinuteActivity]) -> None:
+        write_minute(self._connection, rows)
 
     def close(self) -> None:
         """Give the leases up. Without the database, they end by themselves."""

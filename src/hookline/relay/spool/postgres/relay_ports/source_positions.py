@@ -12,6 +12,8 @@ from typing import Final
 import msgspec
 
 from hookline.errors import PositionMoved
+from hookline.relay.sources.checkpoints import MAX_CHECKPOINTS
+from hookline.relay.sources.files.other_names import NamedPosition
 from hookline.relay.sources.source import Messages, Position
 from hookline.relay.spool.postgres.binary_arrays import ints, storable
 from hookline.relay.spool.postgres.spool_connection import SpoolRow, Step
@@ -19,6 +21,11 @@ from hookline.relay.spool.postgres.spool_connection import SpoolRow, Step
 _FIELDS: Final = tuple(field for field in Position.__struct_fields__ if field != "follows")
 _COLUMNS: Final = ", ".join(f'"{field}"' for field in _FIELDS)
 READ_POSITIONS: Final = f"SELECT {_COLUMNS} FROM spool.position WHERE reader IN ('', %s) ORDER BY at, name"
+# Parameters: the own name, a limit.
+READ_POSITIONS_OF_OTHERS: Final = f"""
+SELECT reader, {_COLUMNS} FROM spool.position WHERE reader NOT IN ('', %s) AND head_length > 0
+ORDER BY at DESC LIMIT %s
+"""
 _INSERT: Final = f"INSERT INTO spool.position (reader, {_COLUMNS}) VALUES (%s{', %s' * len(_FIELDS)})"
 # The same content, or the row of the same file from before anything was read of it.
 _REMOVE_SUPERSEDED: Final = """
@@ -36,6 +43,16 @@ FIND_MESSAGES: Final = "SELECT number FROM spool.message WHERE stream = %s AND n
 def as_positions(rows: Sequence[SpoolRow]) -> list[Position]:
     """The positions in rows of READ_POSITIONS."""
     return [Position(**dict(zip(_FIELDS, row, strict=True))) for row in rows]
+
+
+def others_query(reader: str) -> Step:
+    """The query for `as_named_positions`."""
+    return READ_POSITIONS_OF_OTHERS, (reader, MAX_CHECKPOINTS)
+
+
+def as_named_positions(rows: Sequence[SpoolRow]) -> list[NamedPosition]:
+    """The positions in rows of `others_query`."""
+    return [NamedPosition(row[0], *as_positions([row[1:]])) for row in rows]
 
 
 def position_steps(position: Position, reader: str, now: float) -> list[Step]:

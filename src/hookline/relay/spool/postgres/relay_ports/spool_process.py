@@ -45,6 +45,7 @@ class SpoolProcess:
         # By owned slot: its epoch, and the place in its order up to which all webhooks were named as arrivals, or are
         # known from storing them.
         self._arrived: dict[int, tuple[int, int]] = {}
+        self._latest_move = 0  # the number of the latest followed move that this process knows
         self._opened = 0
         self._look_again()
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 from hookline.model import Address
 from hookline.relay.delivery_record import DeadLine
 from hookline.relay.sources.source import Position
+from hookline.relay.spool.address_moves import RecordedMove
+from hookline.relay.spool.postgres.relay_ports.followed_moves import READ_FOLLOWED, recorded_moves
 from hookline.relay.spool.postgres.spool_connection import Connection, SpoolConnection
 from hookline.relay.spool.postgres.transfer.exclusive_access import ExclusiveAccess
 from hookline.relay.spool.postgres.transfer.moved_rows import (
@@ -118,6 +120,10 @@ class PostgresMoveSource(MovingSpool):
             )
             for row in rows
         ]  # fmt: skip
+
+    def followed_moves(self) -> Sequence[RecordedMove]:
+        with self._access.transaction() as connection:
+            return recorded_moves(connection.execute(self._spool.sql(READ_FOLLOWED)).fetchall())
 
     @contextmanager
     def take(self, *, now: float, reader: str | None = None) -> Iterator[MoveBatch]:

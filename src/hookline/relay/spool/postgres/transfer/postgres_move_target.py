@@ -11,7 +11,15 @@ import msgspec
 
 from hookline.errors import SpoolUnusable
 from hookline.model import Address
+from hookline.relay.spool.address_moves import RecordedMove
 from hookline.relay.spool.postgres.binary_arrays import storable
+from hookline.relay.spool.postgres.relay_ports.followed_moves import (
+    FIND_MOVE,
+    READ_FOLLOWED,
+    RECORD_MOVE,
+    move_values,
+    recorded_moves,
+)
 from hookline.relay.spool.postgres.relay_ports.settlement_writer import CURRENT_PERIOD
 from hookline.relay.spool.postgres.slots import slot_of
 from hookline.relay.spool.postgres.spool_connection import Connection, SpoolConnection
@@ -59,6 +67,7 @@ _SEQS: Final = "SELECT nextval('spool.delivery_seq') AS seq FROM generate_series
 _CLOCKS: Final = f"SELECT organization, sandbox, n, {CLOCK} FROM spool.webhook w"
 _COPY_DELIVERIES: Final = f"COPY spool.delivery (slot, seq, webhook, since, {', '.join(DELIVERY_NAMES)}) FROM STDIN"
 _COPY_RECORDS: Final = f"COPY spool.record (period, seq, webhook, since, {', '.join(RECORD_NAMES)}) FROM STDIN"
+_KNOWS: Final = "SELECT 1 FROM spool.webhook WHERE organization = %s AND sandbox = %s"
 _NOTIFY: Final = "UPDATE spool.meta SET changes = changes + 1"
 _FARTHEST: Final = 'SELECT max("offset") FROM spool.position WHERE reader = %s'
 _REMOVE_SUPERSEDED: Final = """
@@ -88,6 +97,23 @@ class PostgresMoveTarget(MovingSpool):
         with self._transaction() as connection:
             self._write(connection, _ADD_WEBHOOK, rows)
             connection.execute(self._spool.sql(_NOTIFY))
+
+    def add_followed_moves(self, moves: Sequence[RecordedMove], *, now: float) -> Sequence[RecordedMove]:  # noqa: ARG002
+        slots = {slot_of(one.old, self._spool.slots) for one in moves}
+        with self._transaction() as connection:
+            connection.execute(self._spool.sql(_LOCK), (sorted(slots),))  # nobody adds one of their webhooks
+            connection.execute(self._spool.sql(_NOTIFY))  # locks the row after which moves are recorded
+            for one in moves:
+                values = move_values(one)
+                if connection.execute(self._spool.sql(FIND_MOVE), values).fetchall():
+                    continue
+                if connection.execute(self._spool.sql(_KNOWS), one.old).fetchall():
+                    raise SpoolUnusable(
+                        f"the spool {self._spool.address} has not followed the move of {one.old} to {one.new}",
+                        hint="start a relay on it with the present state, which follows it; then run this again",
+                    )
+                connection.execute(self._spool.sql(RECORD_MOVE), values)
+            return recorded_moves(connection.execute(self._spool.sql(READ_FOLLOWED)).fetchall())
 
     def add(self, batch: MoveBatch, *, now: float) -> int:
         with self._transaction() as connection:

@@ -16,6 +16,7 @@ from hookline.model import Address
 from hookline.relay.spool.spool import Settlement, State
 
 MAX_REMEMBERED_MESSAGES: Final = 100_000
+_PENDING: Final = State.PENDING  # as in settle.py
 
 
 class PendingMessages:
@@ -95,6 +96,4 @@ class PendingMessages:
 
 
 def _ended(settlements: Iterable[Settlement]) -> list[tuple[int, Settlement]]:
-    return [
-        (one.order_key, one) for one in settlements if one.order_key is not None and one.state is not State.PENDING
-    ]
+    return [(one.order_key, one) for one in settlements if one.order_key is not None and one.state is not _PENDING]

@@ -26,7 +26,7 @@ _MAX_KEYS: Final = 1 << 20  # tried after the last key that was read, when the l
 _MAX_RANGES_NAMED: Final = 5
 _SMALLEST_KEY: Final = -(2**63)
 # By table: its integer primary key, and the index that covers the whole table.
-KEYS: Final = {"webhook": "n", "delivery": "seq", "rejected": "n"}
+KEYS: Final = {"webhook": "n", "delivery": "seq", "rejected": "n", "followed_move": "n"}
 UNIQUE_INDEXES: Final = {table: f"sqlite_autoindex_{table}_1" for table in KEYS}
 # The bytes of the header without the counters, the list of free pages, the number of pages and the SQLite version.
 _FIXED_BYTES: Final = (*range(24), *range(44, 48), *range(52, 92))

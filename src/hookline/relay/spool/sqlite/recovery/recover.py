@@ -17,7 +17,7 @@ import msgspec
 
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.model import Address
-from hookline.paths import is_directory, path_exists
+from hookline.paths import is_directory, path_exists, resolved
 from hookline.private_files import sync_directory
 from hookline.relay.spool.account import with_pending
 from hookline.relay.spool.sqlite.database import (
@@ -63,8 +63,9 @@ class RecoveryResult(msgspec.Struct, frozen=True, kw_only=True):
     pending, dead, records, lines, webhooks.
 
     `complete`: the tables, the indexes and the tally agree that nothing is missing. Only then the new spool has the
-    `positions` of the sources. Otherwise `dropped` positions are left out, and the relay reads sources from their
-    start: saved events are duplicates by their ids, and lost ones are ingested again.
+    `positions` of the sources and the known `messages` of streams. Otherwise `dropped` positions and
+    `dropped_messages` are left out, and the relay reads sources from their start, and messages that are delivered
+    again: saved events are duplicates by their ids, and lost ones are ingested again.
     """
 
     complete: bool
@@ -72,6 +73,8 @@ class RecoveryResult(msgspec.Struct, frozen=True, kw_only=True):
     lost: dict[str, int | None]
     positions: int
     dropped: int
+    messages: int
+    dropped_messages: int
     notes: list[str]
 
 
@@ -87,7 +90,7 @@ def recover(old: Path, new: Path, on_progress: _OnProgress | None = None) -> Rec
             raise SpoolUnusable(f"spool not found: {old}", hint="name the directory that contains its spool.db")
         if path_exists(new) and (not is_directory(new) or any(new.iterdir())):
             raise WrongUse(f"{new} already exists", hint="name a new directory, because nothing is overwritten")
-        target = new.resolve()  # `.` has no name
+        target = resolved(new)  # `.` has no name
         work = target.with_name(f".{target.name}.recovering")
         with _locked(old), _empty(work):
             copy, created = work / "old", work / "new"
@@ -113,6 +116,8 @@ class _Salvage:
         self._damaged = damaged
         self._connection = connection
         self._numbers: dict[object, int] = {}  # the numbers of webhooks in the new spool, by those in the old one
+        self._known: dict[Address, int] = {}  # the numbers in the new spool
+        self._moves: list[tuple[Address, Address]] = []
         self._number_of = cache(partial(number_of, connection))
         self._rows_read = 0
         self._on_progress = on_progress or (lambda _done, _total: None)
@@ -120,7 +125,7 @@ class _Salvage:
         self._total = None if None in totals else sum(filter(None, totals))
 
     def save(self) -> RecoveryResult:
-        whole = self._save("webhook", self._save_webhook)
+        whole = self._save("followed_move", self._save_followed_move) & self._save("webhook", self._save_webhook)
         if not whole:
             self._save_webhooks_of_index()
         whole &= self._save("delivery", self._save_delivery) & self._save("rejected", self._save_line)
@@ -128,28 +133,34 @@ class _Salvage:
         former = self._former_counts(tally)
         lost = {kind: None if n is None else max(0, n - saved[kind]) for kind, n in former.items()}
         complete = whole and self._damaged.complete and self._agrees(saved, tally) and not any(lost.values())
-        kept, dropped = self._save_positions(keep=complete)
+        positions, dropped = self._save_small("position", "not every position can be read", keep=complete)
+        streams, _ = self._save_small("stream", "not every stream can be read", keep=complete)
+        messages, dropped_messages = self._save_small(
+            "message", "not every known message can be read", keep=complete and streams > 0
+        )
         self._write_tally(tally, saved)
         return RecoveryResult(
-            complete=complete, saved=saved, lost=lost, positions=kept, dropped=dropped, notes=self._damaged.notes
-        )
+            complete=complete, saved=saved, lost=lost, positions=positions, dropped=dropped, messages=messages,
+            dropped_messages=dropped_messages, notes=self._damaged.notes,
+        )  # fmt: skip
 
-    def _save_positions(self, *, keep: bool) -> tuple[int, int]:
-        """Returns the number of positions that were kept, and of those that were left out."""
-        columns, found, valid = self._columns("position"), 0, []
+    def _save_small(self, table: str, note: str, *, keep: bool) -> tuple[int, int]:
+        """Save a table of which the relay can do without each row. Returns the numbers of rows that were kept, and of
+        those that were left out."""
+        columns, found, valid = self._columns(table), 0, []
         try:
-            for row in self._damaged.rows("SELECT * FROM position"):
+            for row in self._damaged.rows(f"SELECT * FROM {table}"):
                 found += 1
                 with suppress(InvalidRow):
                     valid.append(valid_values(row, columns))
         except FAULTS:
-            self._damaged.notes.append("not every position can be read")
+            self._damaged.notes.append(note)
         if not keep:
             return 0, found
         with transaction(self._connection):
-            for position in valid:
+            for row in valid:
                 with suppress(InvalidRow):
-                    self._insert("position", position)
+                    self._insert(table, row)
         return len(valid), found - len(valid)
 
     def _columns(self, table: str) -> list[Column]:
@@ -183,6 +194,19 @@ class _Salvage:
                 with suppress(InvalidRow):
                     self._save_webhook(valid_values(row, columns))
 
+    def _save_followed_move(self, row: Row) -> None:
+        self._insert("followed_move", row)
+        move = Address(row["organization"], row["sandbox"]), Address(row["new_organization"], row["new_sandbox"])
+        self._moves.append(move)
+
+    def _has_moved(self, old: Address, number: int | None) -> bool:
+        """Whether the webhook of a row with the address `old` has moved to that of the webhook `number`."""
+        addresses = {old}
+        for before, after in self._moves:
+            if before in addresses:
+                addresses.add(after)
+        return any(self._known.get(address) == number for address in addresses - {old})
+
     def _save_webhook(self, row: Row) -> None:
         address = Address(row["organization"], row["sandbox"])
         if not address.organization or not address.sandbox or "/" in address.sandbox:
@@ -190,17 +214,21 @@ class _Salvage:
         try:
             self._insert("webhook", row)
         finally:
-            self._numbers[row["n"]] = self._number_of(address)
+            self._numbers[row["n"]] = self._known[address] = self._number_of(address)
 
     def _save_delivery(self, row: Row) -> None:
-        """A payload names its webhook. A record has only the number of its webhook."""
+        """A payload names its webhook, or an address from which that has moved. A record has only the number of its
+        webhook."""
         delivery, address = valid_delivery({**row, "body": self._damaged.body(row["seq"])})
         body = delivery.pop("body")
-        if address is not None:
+        known = self._numbers.get(delivery["webhook"])
+        if address is not None and not (known and self._has_moved(address, known)):
             number = self._number_of(address)
             self._numbers.setdefault(delivery["webhook"], number)
-        elif (number := self._numbers.get(delivery["webhook"], 0)) == 0:
+        elif known is None:
             raise InvalidRow("webhook")
+        else:
+            number = known
         self._insert("delivery", {**delivery, "webhook": number})
         if body is not None:
             self._insert("body", {"seq": delivery["seq"], "content": body})

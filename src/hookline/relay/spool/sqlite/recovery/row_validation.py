@@ -18,6 +18,7 @@ from hookline.model import Address
 from hookline.relay.delivery_record import WHOLE_LINE
 from hookline.relay.event import Sandbox, Status
 from hookline.relay.ids import request_prefix
+from hookline.relay.spool.admin import FORGOTTEN
 from hookline.relay.spool.spool import State
 
 Row = dict[str, Any]
@@ -89,7 +90,7 @@ def valid_delivery(row: Row) -> tuple[Row, Address | None]:
     Raises InvalidRow.
     """
     request_id, body, settled = row["request_id"], row["body"], row["settled"]
-    if len(row["id"]) != 16 or not row["id"].startswith(request_prefix(request_id)):
+    if len(row["id"]) != 16 or not (row["id"].startswith(request_prefix(request_id)) or request_id == FORGOTTEN):
         raise InvalidRow("id of another request")
     if body is None:
         if settled is None or row["state"] == State.DEAD:

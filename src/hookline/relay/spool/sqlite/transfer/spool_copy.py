@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from hookline.errors import SpoolUnusable, WrongUse
-from hookline.paths import is_directory, path_exists
+from hookline.paths import is_directory, path_exists, resolved
 from hookline.private_files import sync_directory
 from hookline.relay.spool.sqlite.database import DATABASE_FILE, create_directory, map_damage, open_existing
 from hookline.relay.spool.sqlite.permissions import map_os_errors
@@ -25,7 +25,7 @@ def copy_spool(old: Path, new: Path, access: StorageAccess = REAL_ACCESS) -> Non
     with map_os_errors(new):
         if path_exists(new) and (not is_directory(new) or any(new.iterdir())):
             raise WrongUse(f"{new} already exists", hint="name a new directory, because nothing is overwritten")
-        target = new.resolve()  # `.` has no name
+        target = resolved(new)  # `.` has no name
         work = target.with_name(f".{target.name}.copying")
         shutil.rmtree(work, ignore_errors=True)  # the rest of an interrupted run
         try:

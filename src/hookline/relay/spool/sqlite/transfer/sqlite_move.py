@@ -13,6 +13,7 @@ import msgspec
 
 from hookline.relay.delivery_record import DeadLine
 from hookline.relay.sources.source import Position
+from hookline.relay.spool.address_moves import RecordedMove
 from hookline.relay.spool.spool import EndpointState, State
 from hookline.relay.spool.sqlite.bodies import BODY, remove_bodies, store_bodies
 from hookline.relay.spool.sqlite.database import (
@@ -27,6 +28,7 @@ from hookline.relay.spool.sqlite.enqueue import add_to_tally
 from hookline.relay.spool.sqlite.lock import SpoolLock
 from hookline.relay.spool.sqlite.schema import read_positions, write_position
 from hookline.relay.spool.sqlite.storage_access import StorageAccess
+from hookline.relay.spool.sqlite.transfer import webhook_moves
 from hookline.relay.spool.sqlite.webhook_status import (
     WebhookClock,
     number_of,
@@ -135,6 +137,10 @@ class SqliteMoveSource(_LockedSpool):
             for n, address in addresses.items()
         ]  # fmt: skip
 
+    def followed_moves(self) -> Sequence[RecordedMove]:
+        with map_damage(self._path):
+            return webhook_moves.read(self._connection).moves
+
     @contextmanager
     def take(self, *, now: float, reader: str | None = None) -> Iterator[MoveBatch]:  # noqa: ARG002 - it has none
         with transaction(self._connection):
@@ -188,6 +194,12 @@ class SqliteMoveTarget(_LockedSpool):
                     state = one.state
                     self._connection.execute(_MERGE_WEBHOOK, (state.paused, state.not_before, state.retry_now_at, n))
                     stop_or_start_clock(self._connection, n, now)
+
+    def add_followed_moves(self, moves: Sequence[RecordedMove], *, now: float) -> Sequence[RecordedMove]:
+        with transaction(self._connection):
+            for one in moves:
+                webhook_moves.follow(self._connection, one, now)
+            return webhook_moves.read(self._connection).moves
 
     def add(self, batch: MoveBatch, *, now: float) -> int:
         with transaction(self._connection):

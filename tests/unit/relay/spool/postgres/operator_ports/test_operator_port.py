@@ -16,6 +16,7 @@ from hookline.relay.delivery_record import DeadDelivery
 from hookline.relay.spool.admin import Count, Filter
 from hookline.relay.spool.postgres.operator_ports import operator_port
 from hookline.relay.spool.postgres.operator_ports.shared_dead_letters import SharedDeadLetters
+from hookline.relay.spool.recipient import Recipient
 from shared_spool import SCHEMA, SharedSpoolDatabase
 
 _WAITING = """
@@ -149,3 +150,21 @@ def test_a_retry_that_its_owner_settles_now_is_left_to_it(database: SharedSpoolD
         with database.store.webhook_control() as control:
             assert 1 == control.retry_now(ACME, now=50.0)
     assert [(B, 50.0)] == database.execute("SELECT id, due FROM spool.delivery")
+
+
+def test_a_delivery_that_its_owner_settles_now_is_forgotten_as_a_record(database: SharedSpoolDatabase) -> None:
+    """`forget` does not wait for a settlement in progress, and finds its record by the next search. If the
+    settlement does not end, the rest is named, and the same call does it later."""
+    database.put_dead(A, B)
+    database.execute("UPDATE spool.delivery SET body = 'ann@acme.example', state = 0")
+    recipient = Recipient("ann@acme.example")
+    with psycopg.connect(database.url()) as owner, database.store.recipient_removal() as removal:
+        owner.execute(f"SELECT 1 FROM {SCHEMA}.delivery WHERE id = %s FOR UPDATE", (A,))
+        result = removal.forget(recipient, now=50.0)
+    assert (1, frozenset({B})) == (result.count.pending, result.pending_ids)
+    assert "run the command again" in result.remains[0]
+    with database.store.recipient_removal() as removal:
+        result = removal.forget(recipient, now=50.0)
+    assert (1, ()) == (result.count.pending, result.remains)
+    assert [(2,)] == database.execute("SELECT count(*) FROM spool.record WHERE state = 3 AND reason = 'forgotten'")
+    assert [(50.0,)] == database.execute("SELECT forgotten_at FROM spool.webhook")

@@ -1,0 +1,1 @@
+"""The read-only page of `hookline serve`: served to a browser, or written as files."""
