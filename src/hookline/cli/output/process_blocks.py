@@ -78,7 +78,7 @@ def _condition(one: ProcessStatus, spool: SpoolStatus) -> str:
     if (silent := spool.at - one.status.at) > SILENT_SECONDS:
         parts.insert(0, f"no report for {duration_text(silent)}")
     if one.name:
-        parts.append("reads its files" if one.reads else "stands by for its files")
+        parts.append("reads its files" if one.reads else "is on standby for its files")
     if one.status.full:
         parts.append("reading paused: the spool is full (--spool-max)")
     return ", ".join([*parts, f"state serial {one.status.serial}"])

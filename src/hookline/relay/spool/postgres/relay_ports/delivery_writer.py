@@ -9,10 +9,11 @@ from typing import Final, NamedTuple
 
 from hookline.model import Address
 from hookline.relay.delivery_record import Delivery
+from hookline.relay.spool.early_answer import early_answer
 from hookline.relay.spool.postgres.binary_arrays import byte_strings, ints, small_ints, storable, texts
 from hookline.relay.spool.postgres.relay_ports.known_webhooks import KnownWebhook
 from hookline.relay.spool.postgres.spool_connection import SpoolRow, Step
-from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest, IngestBatch, QueuedDelivery, RejectedLine
+from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest, IngestBatch, RejectedLine
 
 IDENTIFY: Final = "INSERT INTO spool.stored_batch (id) VALUES (%s)"
 COUNT: Final = "INSERT INTO spool.tally_change (name, count) SELECT * FROM unnest(%s::text[], %s::bigint[])"
@@ -194,25 +195,5 @@ class LaneAnswers(NamedTuple):
             request = self.requests[n]
             webhook = self.webhooks[request.address]
             since = webhook.clock(now) + webhook.held_seconds
-            answers.append(_answer(request, rows, waiting[n], since=since, last=last[webhook.slot]))
+            answers.append(early_answer(request, rows, waiting[n], since=since, last=last[webhook.slot]))
         return answers
-
-
-def _answer(
-    request: DequeueRequest, own: Sequence[tuple[int, Delivery]], waiting: set[int], *, since: float, last: int
-) -> DequeueAnswer:
-    items: list[QueuedDelivery] = []
-    for seq, one in own:
-        if request.ordered and one.order_key is not None:
-            if one.order_key in waiting:
-                continue
-            waiting.add(one.order_key)
-        items.append(
-            QueuedDelivery(
-                seq, one.id, one.address, None, one.order_key, 0, 0, 0, since, one.time, None, one.body,
-                one.request_id,
-            )
-        )  # fmt: skip
-        if len(items) == request.limit:
-            return DequeueAnswer(request, items, seq)
-    return DequeueAnswer(request, items, last)

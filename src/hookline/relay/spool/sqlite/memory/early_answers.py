@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from hookline.model import Address
 from hookline.relay.delivery_record import Delivery
-from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest, NewDelivery, QueuedDelivery
+from hookline.relay.spool.early_answer import early_answer
+from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest, NewDelivery
 from hookline.relay.spool.sqlite.memory.pending_messages import PendingMessages
 
 
@@ -57,18 +58,4 @@ class EarlyAnswers:
         if request.ordered:
             keys = dict.fromkeys(one.order_key for _, one in own if one.order_key is not None)
             pending = self._messages.waiting(request.address, keys)
-        items: list[QueuedDelivery] = []
-        for seq, one in own:
-            if request.ordered and one.order_key is not None:
-                if one.order_key in pending:
-                    continue
-                pending.add(one.order_key)
-            items.append(
-                QueuedDelivery(
-                    seq, one.id, one.address, None, one.order_key, 0, 0, 0, since, one.time, None, one.body,
-                    one.request_id,
-                )
-            )  # fmt: skip
-            if len(items) == request.limit:
-                return DequeueAnswer(request, items, seq)
-        return DequeueAnswer(request, items, last_seq)
+        return early_answer(request, own, pending, since=since, last=last_seq)
