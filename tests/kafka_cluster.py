@@ -121,6 +121,18 @@ class KafkaCluster:
         consumer.close()
         return {one.partition: one.offset for one in found if one.offset >= 0}
 
+    def commit(self, topic: str, partition: int, offset: int, group: str = "hookline") -> None:
+        """Set a committed offset of the group, which must have no member: the mock takes commits of members only."""
+        from confluent_kafka import Consumer, TopicPartition  # noqa: PLC0415
+
+        settings = {"bootstrap.servers": self.bootstrap, "group.id": group, "log_level": 0}
+        consumer = Consumer(settings | {"enable.auto.commit": False})
+        consumer.subscribe([topic])
+        while not consumer.assignment():
+            consumer.poll(0.1)
+        consumer.commit(offsets=[TopicPartition(topic, partition, offset)], asynchronous=False)
+        consumer.close()
+
 
 @contextmanager
 def kafka_cluster(brokers: int = 1) -> Iterator[KafkaCluster]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from faulty_endpoint import running
+from hookline.errors import SpoolStalled
 from hookline.relay.spool.factory import spool_store
 from hookline_process import Lab
 from postgres_server import Server, running_server
@@ -92,9 +95,39 @@ def test_a_synchronous_standby_loses_nothing(lab: Lab) -> None:
         assert EVENTS == audit.identities()
         assert both.machines.all_run()
         store = spool_store(both.location)
-        wait_until(lambda: not store.statistics().spool_status(now=time.time()).tally["pending"])
+        wait_until(
+            lambda: not store.statistics().spool_status(now=time.time()).tally["pending"], detail=both.machines.logs
+        )
         tally = store.statistics().spool_status(now=time.time()).tally
         assert (EVENTS, EVENTS) == (tally["read"], tally["delivered"])
+
+
+def test_lost_outcomes_of_idle_endpoints_are_pending_again(lab: Lab) -> None:
+    """The standby has the events and not their outcomes. Nothing is left to send when the primary dies. The processes
+    that run send the events once more."""
+    with pair(lab, synchronous=False) as both:
+        machines, store = both.machines, spool_store(both.location)
+
+        def tally(name: str) -> int:
+            try:
+                return store.statistics().spool_status(now=time.time()).tally.get(name, 0)
+            except SpoolStalled:
+                return -1
+
+        os.kill(machines.endpoint.process.pid, signal.SIGSTOP)
+        write_events(lab, 0, 100)
+        start(machines)
+        audit = Audit(machines.endpoint.ledger)
+        wait_until(lambda: tally("read") == 100, detail=machines.logs)
+        time.sleep(1.0)  # the standby has everything until here
+        both.standby.stop()
+        os.kill(machines.endpoint.process.pid, signal.SIGCONT)
+        wait_until(lambda: audit.accepted() >= 100 and tally("pending") == 0, detail=machines.logs)
+        both.primary.stop()
+        both.standby.start()
+        both.standby.execute("postgres", "SELECT pg_promote()")
+        wait_until(lambda: (tally("delivered"), tally("pending")) == (100, 0), detail=machines.logs)
+        assert both.machines.all_run()
 
 
 def test_an_asynchronous_standby_can_lose_what_a_log_does_not_keep(lab: Lab) -> None:

@@ -73,6 +73,20 @@ def test_a_killed_relay_loses_nothing(lab: Lab, cluster: KafkaCluster) -> None:
     assert {n: len(range(n, events, 3)) for n in range(3)} == cluster.committed("feedback")
 
 
+def test_the_group_shows_what_a_reader_stored_before_it_ended(lab: Lab, cluster: KafkaCluster) -> None:
+    """A reader can end between its transaction and the commit upstream. The next one commits, and reads nothing."""
+    cluster.create("feedback", 1)
+    cluster.produce("feedback", 0, *map(event, range(20)))
+    address = cluster.address("feedback")
+    with lab.receiver() as receiver:
+        lab.apply(f"https://localhost:{receiver.port}/feedback")
+        assert 20 == lab.relay(receiver, address)["delivered"]
+        cluster.commit("feedback", 0, 7)
+        assert {0: 7} == cluster.committed("feedback")
+        assert 0 == lab.relay(receiver, address)["read"]
+    assert {0: 20} == cluster.committed("feedback")
+
+
 def test_poison_messages_are_rejected_with_their_place(lab: Lab, cluster: KafkaCluster) -> None:
     """Their place is topic, partition and offset. A message without a value is a line without an event."""
     cluster.create("feedback", 2)

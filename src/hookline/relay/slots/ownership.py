@@ -232,9 +232,16 @@ class Ownership:
             await asyncio.sleep(pause)
 
     async def _follow_stalls(self) -> None:
-        """Let lanes continue when the spool answers again, or the lease lasts again."""
+        """Let lanes continue when the spool answers again, or the lease lasts again.
+
+        Also after an outage in which no lane had anything to send: a standby that has become the primary can lack
+        outcomes, and their deliveries are pending again.
+        """
+        stalls = self._thread.stalls
         while True:
             await asyncio.sleep(MAX_ARRIVAL_POLL_SECONDS)
+            self._held_back |= stalls != self._thread.stalls
+            stalls = self._thread.stalls
             if self._held_back and self._thread.stalled is None and self._leases.is_valid:
                 self._held_back = False
                 self._dispatcher.continue_sending()

@@ -19,12 +19,14 @@ _T = TypeVar("_T")
 
 
 class SpoolThread:
-    """Runs calls of the spool. `stalled` is the reason why the spool cannot be written now; None: it can."""
+    """Runs calls of the spool. `stalled` is the reason why the spool cannot be written now; None: it can. `stalls`
+    counts the calls that failed for such a reason until now."""
 
     def __init__(self, spool: Spool, log: Log, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Create it. `loop`: that of the calls; without it, `run_from_thread` is for the time after the first one."""
         self.spool = spool
         self.stalled: str | None = None
+        self.stalls = 0
         self._log = log
         self._loop = loop
         self._thread = OneThread("spool")
@@ -60,6 +62,7 @@ class SpoolThread:
                     result = await self.run_once(function, *args, **kwargs)
                 except SpoolStalled as stalled:
                     self.stalled = stalled.message
+                    self.stalls += 1
                     if not waiting:
                         self._log.warning(f"{activity} waits for the spool", reason=stalled.message)
                     waiting = True

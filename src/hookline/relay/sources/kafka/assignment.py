@@ -86,6 +86,13 @@ class Assignment:
             self._partitions[number].place(follows=follows, offset=offset, high=high, end=end)
             self._changed.notify_all()
 
+    def note_stored(self, number: int, offset: int) -> None:
+        """The spool has stored the messages before `offset`, and the group does not show it: the reader that stored
+        them has ended before it committed."""
+        with self._changed:
+            if number in self._partitions:
+                self._commits[number] = offset
+
     def find_again(self, number: int) -> None:
         """The log has no longer the next message, so the start of the partition has to be found again."""
         with self._changed:

@@ -241,6 +241,8 @@ class PollThread:
             raise KafkaFault("the log ends before the position")
         self._suspected.pop(number, None)
         self._report_start(number, start)
+        if stored == start.offset and stored > (committed or 0):
+            self._assignment.note_stored(number, stored)
         if self._rules.from_start and number not in self._restarted:
             self._restarted[number] = True
             start = StartingPoint(low)
