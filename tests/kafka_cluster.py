@@ -126,7 +126,9 @@ class KafkaCluster:
         from confluent_kafka import Consumer, TopicPartition  # noqa: PLC0415
 
         settings = {"bootstrap.servers": self.bootstrap, "group.id": group, "log_level": 0}
-        consumer = Consumer(settings | {"enable.auto.commit": False})
+        # The mock lets the next member wait for a part of the session of the one that has left.
+        quick = {"session.timeout.ms": 1000, "heartbeat.interval.ms": 100, "max.poll.interval.ms": 1000}
+        consumer = Consumer(settings | quick | {"enable.auto.commit": False})
         consumer.subscribe([topic])
         while not consumer.assignment():
             consumer.poll(0.1)
