@@ -154,8 +154,8 @@ def test_a_spool_that_disappears_and_comes_back(lab: Lab) -> None:
         assert 0 == terminal.end()
 
 
-def test_sigterm_and_ctrl_z_leave_the_screen(lab: Lab) -> None:
-    """A process that is suspended shows the terminal as it was, and draws again afterwards; SIGTERM ends it."""
+def test_ctrl_z_leaves_the_screen(lab: Lab) -> None:
+    """A process that is suspended shows the terminal as it was, and draws again afterwards."""
     with watching(lab) as terminal:
         terminal.wait_for(lambda text: str(ACME) in text)
         terminal.process.send_signal(signal.SIGTSTP)
@@ -164,6 +164,32 @@ def test_sigterm_and_ctrl_z_leave_the_screen(lab: Lab) -> None:
         wait_until(lambda: 2 == terminal.read().count(ENTER_SCREEN))
         assert -signal.SIGTERM == terminal.end(signal.SIGTERM)
         assert 2 == terminal.sent.count(LEAVE_SCREEN)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_that_ends_the_watch_leaves_the_terminal_as_it_was(lab: Lab, number: signal.Signals) -> None:
+    """The alternate screen is left and the cursor is shown. The process ends by the signal, as without a watch."""
+    with watching(lab) as terminal:
+        terminal.wait_for(lambda text: str(ACME) in text)
+        assert -number == terminal.end(number)
+        assert (1, 1) == (terminal.sent.count(ENTER_SCREEN), terminal.sent.count(LEAVE_SCREEN))
+        assert terminal.sent.rindex(SHOW_CURSOR) > terminal.sent.rindex(HIDE_CURSOR)
+        assert "" == _CONTROL.sub("", terminal.sent[terminal.sent.rindex(LEAVE_SCREEN) :]).strip()
+        assert terminal.attributes == terminal.attributes_now()
+
+
+def test_a_watch_below_nohup_ignores_a_hangup(lab: Lab) -> None:
+    """A signal that the process ignored from the start does not end it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with watching(lab) as terminal:
+            terminal.wait_for(lambda text: str(ACME) in text)
+            terminal.process.send_signal(signal.SIGHUP)
+            add(lab, "e")
+            terminal.wait_for(lambda text: str(OTHER) in text)
+            assert 0 == terminal.end()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_database_that_is_away(lab: Lab) -> None:

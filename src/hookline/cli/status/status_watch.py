@@ -31,6 +31,8 @@ READ_SHARE: Final = 0.2
 SILENT_WATCH_SECONDS: Final = 5.0  # after this time, the screen says that the spool does not answer
 REDRAW_SECONDS: Final = 1.0
 UNKNOWN_SIZE: Final = ConsoleDimensions(80, 24)
+# The signals that end or suspend a process. A killed process cannot leave the alternate screen.
+ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP)
 
 
 def watch_status(spool: str, state: str, *, interval_seconds: float, everything: bool) -> None:
@@ -84,14 +86,17 @@ class WakePipe:
 
 @contextmanager
 def wake_ups() -> Iterator[WakePipe]:
-    """A pipe that is written when the terminal's size changes, and when the process shall stop."""
+    """A pipe that is written when the terminal's size changes, and when the process shall stop.
+
+    A signal that the process ignores, such as SIGHUP below nohup, remains ignored.
+    """
     wake = WakePipe()
-    stops = dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGTSTP), wake.request_stop)
     with ExitStack() as stack:
         stack.callback(wake.close)
         stack.callback(signal.signal, signal.SIGWINCH, signal.signal(signal.SIGWINCH, wake.write))
-        for number, handler in stops.items():
-            stack.callback(signal.signal, number, signal.signal(number, handler))
+        for number in ENDING_SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                stack.callback(signal.signal, number, signal.signal(number, wake.request_stop))
         yield wake
 
 
