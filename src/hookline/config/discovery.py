@@ -24,6 +24,7 @@ MAX_FILE_BYTES = 64 << 20
 _COMPANIONS = ("*.md", "README*", "LICENSE*", "CODEOWNERS", ".git*", ".editorconfig", ".keep", ".DS_Store")
 _EDITOR_FOLDERS = (".git*", ".vscode", ".idea")
 _HIDDEN = "it is hidden"
+_KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,9 @@ class FileTree:
         """`inside`: `start` is below the root without links, so only a link can leave the root."""
         failed: list[OSError] = []
         for folder, folders, names in os.walk(start, onerror=failed.append):
+            for name in [name for name in folders if has_name_of_file(name)]:
+                yield not_a_file(f"{folder}/{name}", stat.S_IFDIR)
+                folders.remove(name)
             links = [name for name in folders if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114 - 10,000 of them
             for name in links:
                 if not name.startswith("."):
@@ -150,6 +154,24 @@ def misnamed_defaults(path: str) -> Diagnostic:
     return _diagnostic(path, error_codes.MISNAMED_DEFAULTS, summary, f"rename it to {DEFAULTS_NAME}")
 
 
+def has_name_of_file(name: str) -> bool:
+    """Whether a directory with this name is an error. Docker creates one in the place of a file that it shall mount
+    and that does not exist. The webhook would look deleted, or lose its defaults."""
+    return (name.endswith(SUFFIXES) and not name.startswith(".")) or is_misnamed_defaults(name)
+
+
+def not_a_file(path: str, mode: int, hint: str | None = None) -> Diagnostic:
+    """The error for a directory, pipe, socket or device in the place of a file. `mode` is its `st_mode`."""
+    kind = stat.S_IFMT(mode)
+    name = path.rpartition("/")[2]
+    if hint is None:
+        hint = "move it out of this directory"
+        if kind == stat.S_IFDIR:
+            ending = f"put the file {name} in its place"
+            hint = f"{ending}, or rename the directory: its name must not end with {os.path.splitext(name)[1]}"  # noqa: PTH122
+    return _diagnostic(path, error_codes.UNREADABLE, f"is {_KINDS.get(kind, 'a device')}, not a file", hint)
+
+
 def check_link(path: str, root: Path) -> FilePath | Diagnostic:
     """The file, unless a link leads out of the root, which is given without links."""
     try:
@@ -162,17 +184,21 @@ def check_link(path: str, root: Path) -> FilePath | Diagnostic:
     return _diagnostic(path, error_codes.LINK_OUTSIDE, "symbolic link leaves the configuration directory", hint)
 
 
-def read_file(found: FilePath) -> WebhookFile | Diagnostic:
-    """Returns the content of a file, or the reason why it cannot be read."""
+def read_file(found: FilePath, hint: str | None = None) -> WebhookFile | Diagnostic:
+    """Returns the content of a file, or the reason why it cannot be read.
+
+    `hint` is the next step for something that is no file, if it was not found below the configuration directory.
+    """
     path = found.path
     try:
-        # O_NONBLOCK: opening a named pipe must not wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            status = os.fstat(descriptor)
+        # A socket cannot be opened, and a directory only without `open`.
+        if not stat.S_ISREG(mode := os.stat(path).st_mode):  # noqa: PTH116 - of 10,000 files
+            return not_a_file(path, mode, hint)
+        # O_NONBLOCK: opening a pipe that has just taken the place of the file must not wait for a writer.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:  # noqa: PTH123
+            status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                hint = "remove it from this directory"
-                return _diagnostic(path, error_codes.UNREADABLE, "not a regular file", hint)
+                return not_a_file(path, status.st_mode, hint)
             if status.st_size > MAX_FILE_BYTES:
                 summary = f"larger than {MAX_FILE_BYTES >> 20} MiB, found {status.st_size >> 20} MiB"
                 return _diagnostic(path, error_codes.TOO_LARGE, summary, "split it: one file per webhook")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_IFDIR, S_ISDIR, S_ISREG
 
 from hookline.config.discovery import (
     DEFAULTS_NAME,
@@ -14,13 +15,15 @@ from hookline.config.discovery import (
     FileTree,
     LeftOut,
     check_link,
+    has_name_of_file,
     is_misnamed_defaults,
     misnamed_defaults,
     name_of_path,
+    not_a_file,
 )
 from hookline.diagnostics import Diagnostic
 from hookline.errors import HooklineError, WrongUse
-from hookline.paths import is_directory, name_is_taken, path_exists
+from hookline.paths import is_directory, name_is_taken, path_exists, path_mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def find_files(directory: Path, paths: Sequence[Path]) -> FoundFiles:
         start = path.parent if path.name == DEFAULTS_NAME else path
         if is_directory(start, error=WrongUse):
             tree = FileTree(start, root.resolve())
-            below = list(tree.walk())
+            below = [not_a_file(str(path), S_IFDIR)] if _is_misplaced(start, root) else list(tree.walk())
             left_out.update((one.name, one) for one in tree.left_out())
         if paths and not below:
             raise no_files_error(f"{path} contains no webhook file", left_out.values())
@@ -96,7 +99,17 @@ def _own_place(path: Path, root: Path) -> Path:
     return path if is_hidden or own == known.relative_to(root) else root / own
 
 
+def _is_misplaced(directory: Path, root: Path) -> bool:
+    """Whether a named directory is an error in a run without paths."""
+    is_root = Path(os.path.abspath(directory)) == root  # noqa: PTH100 - as named
+    return not is_root and has_name_of_file(directory.name)
+
+
 def _named(path: Path, root: Path) -> FilePath | Diagnostic:
+    mode = path_mode(path, error=WrongUse)
+    if mode is not None and not S_ISREG(mode) and not S_ISDIR(mode):
+        hint = "name a webhook file or a directory of webhook files; write the output of a command to a file first"
+        return not_a_file(str(path), mode, hint)
     return misnamed_defaults(str(path)) if is_misnamed_defaults(path.name) else check_link(str(path), root.resolve())
 
 
@@ -112,7 +125,7 @@ def files_to_format(directory: Path, paths: Sequence[Path]) -> list[FilePath | D
             raise WrongUse(f"{path} does not exist", hint="name a webhook file or a directory of webhook files")
         if is_directory(path, error=WrongUse):
             tree = FileTree(path, root.resolve())
-            below = list(tree.walk())
+            below = [not_a_file(str(path), S_IFDIR)] if _is_misplaced(path, root) else list(tree.walk())
             if not below:
                 raise no_files_error(f"{path} contains no webhook file", tree.left_out())
         else:

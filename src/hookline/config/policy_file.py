@@ -57,7 +57,7 @@ def read_policy_file(path: Path) -> PolicyFile:
     if not path_exists(path):
         raise WrongUse(f"no policy file {path}", hint="name a YAML file with version: 1 and rules")
     name = name_of_path(str(path))
-    file = read_file(FilePath(name, str(path)))
+    file = read_file(FilePath(name, str(path)), hint="name a YAML file with version: 1 and rules")
     if isinstance(file, Diagnostic):
         raise InvalidConfiguration((file,))
     text = decode_source(file.data)
