@@ -81,7 +81,7 @@ def _override_request(override: tuple[str, ...], reason: str | None, approved_by
             raise WrongUse(
                 "--reason and --approved-by need --override RULE", hint="name the rule that they are about"
             )
-        return OverrideRequest()
+        return OverrideRequest(who=user_name())
     if reason is None or not reason.strip():
         raise WrongUse("--override needs --reason TEXT", hint="the history records the rule and the reason")
     return OverrideRequest(

@@ -12,6 +12,7 @@ from hookline.diagnostics import did_you_mean, nearest
 from hookline.errors import Blocked, WrongUse
 from hookline.escaping import printable
 from hookline.model import Address, SourcePlace
+from hookline.plan.lifting_options import approval_options, lifting_options, missing_approvals
 from hookline.plan.plan import Action, Change, Plan
 from hookline.policy.effective_document import effective_document
 from hookline.policy.freeze_window import ZoneOf
@@ -38,6 +39,11 @@ class OverrideRequest:
     reason: str = ""
     who: str = ""
     approved_by: tuple[str, ...] = ()
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Everybody who agrees, once."""
+        return tuple(dict.fromkeys((self.who, *self.approved_by)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +80,11 @@ def check_policy(plan: Plan, policy: Policy, context: PolicyContext) -> tuple[Vi
     terms = policy.overrides()
     marked = (
         replace(
-            one, overridable=terms[one.rule].allowed, overridden=lifted.get(one.rule), refused=refused.get(one.rule)
+            one,
+            overridable=terms[one.rule].allowed,
+            overridden=lifted.get(one.rule),
+            refused=refused.get(one.rule),
+            approvals=missing_approvals(terms[one.rule], context.request.people),
         )
         for one in found
     )
@@ -102,8 +112,8 @@ def raise_if_denied(violations: Collection[Violation]) -> None:
     if first.refused is not None:
         hint = f"--override {first.rule}: {first.refused}"
     elif all(one.overridable for one in denying):
-        rules = " ".join(f"--override {rule}" for rule in dict.fromkeys(one.rule for one in denying))
-        hint = f"{correct}lift the rule, which the history records: {rules} --reason TEXT"
+        more_options = "also " if any(one.overridden is not None for one in violations) else ""
+        hint = f"{correct}{more_options}lift the rule, which the history records: {lifting_options(violations)}"
     raise Blocked(printable(text), hint=printable(hint))
 
 
@@ -132,14 +142,14 @@ def _lifted(policy: Policy, request: OverrideRequest) -> tuple[dict[str, str], d
         if not terms[rule].allowed:
             refused[rule] = "nobody may lift this rule; it has no overridable: true"
             continue
-        people = dict.fromkeys((request.who, *request.approved_by))
-        owners = [one for one in people if not terms[rule].owners or one in terms[rule].owners]
-        if len(owners) >= terms[rule].approvals:
+        missing = missing_approvals(terms[rule], request.people)
+        if missing is None:
+            owners = [one for one in request.people if not terms[rule].owners or one in terms[rule].owners]
             approved = [one for one in owners if one != request.who]
             lifted[rule] = request.reason + (f" (approved by {', '.join(approved)})" if approved else "")
         else:
             needed = f"it needs {terms[rule].approvals} of its owners {', '.join(terms[rule].owners)}"
-            refused[rule] = f"{needed}; you are {request.who}, and --approved-by names others"
+            refused[rule] = f"{needed}; you are {request.who}; add{approval_options([missing])}"
     return lifted, refused
 
 

@@ -18,6 +18,18 @@ class ViolationKind(StrEnum):
     DELETIONS = "HL093"
 
 
+@dataclass(frozen=True, slots=True)
+class MissingApprovals:
+    """`count` of these owners must approve an override, besides the people who agree already."""
+
+    count: int
+    owners: tuple[str, ...]
+
+    @property
+    def has_choice(self) -> bool:
+        return self.count < len(self.owners)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
     """A change that a rule refuses, or warns of.
@@ -25,7 +37,7 @@ class Violation:
     `address` is None if the violation concerns the plan as a whole. `path` is the JSON pointer of the value in the
     effective document, "" for the whole webhook. `place` is where the value comes from, None for a webhook that is in
     no file. `detail` is the difference from the rule. `overridden` is the reason that lifted the rule, `refused` the
-    reason why the command line could not lift it.
+    reason why the command line could not lift it. `approvals` are those that an override needs and does not have.
     """
 
     kind: ViolationKind
@@ -39,6 +51,7 @@ class Violation:
     detail: str | None = None
     overridden: str | None = None
     refused: str | None = None
+    approvals: MissingApprovals | None = None
 
     @property
     def subject(self) -> str:

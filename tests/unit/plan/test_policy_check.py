@@ -15,6 +15,7 @@ from hookline.cli.plan_options import paths_below
 from hookline.errors import Blocked, WrongUse
 from hookline.model import Address, SourcePlace
 from hookline.plan.deletion_guard import DeletionLimits
+from hookline.plan.lifting_options import lifting_options
 from hookline.plan.plan import Plan
 from hookline.plan.planner import make_plan
 from hookline.plan.policy_check import (
@@ -249,3 +250,56 @@ def test_the_next_step_names_the_override() -> None:
     with pytest.raises(Blocked) as refused:
         raise_if_denied(found)
     assert "--override w --override r --reason TEXT" in str(refused.value.hint)
+
+
+OWNERS = {**OWNED, "owners": ["ada", "grace", "mary ann"]}
+
+
+@pytest.mark.parametrize(
+    ("terms", "who", "approved_by", "options"),
+    [
+        ({"overridable": True}, "eve", (), ""),
+        (OWNED, "ada", (), ""),
+        (OWNED, "eve", (), " --approved-by OWNER (1 of ada, grace)"),
+        ({**OWNED, "approvals": 2}, "ada", (), " --approved-by grace"),
+        ({**OWNED, "approvals": 2}, "eve", (), " --approved-by ada --approved-by grace"),
+        ({**OWNERS, "approvals": 3}, "ada", (), " --approved-by grace --approved-by 'mary ann'"),
+        ({**OWNERS, "approvals": 2}, "ada", (), " --approved-by OWNER (1 of grace, mary ann)"),
+        (
+            {**OWNERS, "approvals": 2},
+            "eve",
+            (),
+            " --approved-by OWNER --approved-by OWNER (2 of ada, grace, mary ann)",
+        ),
+        ({**OWNERS, "approvals": 3}, "ada", ("grace",), " --approved-by 'mary ann'"),
+    ],
+)
+def test_the_next_step_names_the_approvals(
+    terms: dict[str, Any], who: str, approved_by: tuple[str, ...], options: str
+) -> None:
+    """The options lift the rule as they are: they name the owners whose approvals are missing."""
+    request = OverrideRequest(who=who, approved_by=approved_by)
+    found = check(plan(document()), request=request, freeze=[{**FREEZE, **terms}])
+    with pytest.raises(Blocked) as refused:
+        raise_if_denied(found)
+    assert str(refused.value.hint).endswith(f": --override w --reason TEXT{options}")
+    (tried,) = check(
+        plan(document()), request=replace(request, rules=("w",), reason="late"), freeze=[{**FREEZE, **terms}]
+    )
+    if options:
+        assert str(tried.refused).endswith(f"; add{options}")
+    else:
+        assert "late" == tried.overridden
+
+
+def test_one_owner_approves_several_rules() -> None:
+    """An owner whom one rule needs in any case also counts for a rule that can choose. Lifted rules are kept."""
+    rules = [rule(**OWNED, id="a"), rule(**{**OWNED, "owners": ["ada", "eve"], "approvals": 2}, id="b")]
+    found = check(plan(document()), rules=rules)
+    assert "--override a --override b --reason TEXT --approved-by ada --approved-by eve" == lifting_options(found)
+    request = OverrideRequest(rules=("a",), reason="late", who="ada")
+    some = check(plan(document()), rules=rules, request=request)
+    assert "--override b --approved-by eve" == lifting_options(some)
+    with pytest.raises(Blocked, match="denies") as refused:
+        raise_if_denied(some)
+    assert "also lift the rule" in str(refused.value.hint)
