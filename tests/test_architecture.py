@@ -91,7 +91,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "click": ("cli.",),
     "rich": ("cli.",),
     "msgspec": ("relay.", "web.plots", "observe.drain", "observe.snapshot", "plan.plan_file"),
-    "prometheus_client": ("observe.metrics",),
+    "prometheus_client": ("observe.metrics", "observe.metric_families"),
     "backports": ("relay.sources.decompression",),
     "compression": ("relay.sources.decompression",),  # the standard library's module from Python 3.14 on
     "jinja2": ("web.page_templates", "cli.commands.serve"),  # the command asks whether the extra is installed
@@ -143,7 +143,8 @@ PURE = (
         "relay.spool.sqlite.recovery.row_validation",
         "relay.spool.activity",
         "observe.snapshot",
-        "observe.metrics",
+        *("observe.metrics", "observe.metric_families", "observe.metric_labels"),
+        *("observe.relay_metrics", "observe.spool_metrics"),
         "observe.status",
     ),
 )

@@ -10,7 +10,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from hookline.observe.drain import DrainForecast, DrainStatus
-from hookline.observe.metrics import MAX_REASON_LABELS, RESPONSE_CLASSES, Metrics
+from hookline.observe.metric_labels import MAX_REASON_LABELS
+from hookline.observe.metrics import Metrics
+from hookline.observe.relay_metrics import RESPONSE_CLASSES
 from hookline.observe.snapshot import (
     Counts,
     LagStatus,

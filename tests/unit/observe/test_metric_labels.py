@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.observe.metrics import OTHER_LABEL, Labels
+from hookline.observe.metric_labels import OTHER_LABEL, Labels
 
 NAMES = st.sets(st.sampled_from("abcdefgh"), max_size=8)
 
