@@ -12,8 +12,9 @@ from pathlib import Path
 import click
 
 from hookline.canonical import canonical_document
+from hookline.config.conflicts import check_across_documents
 from hookline.config.document_access import RuleFinding, text_at
-from hookline.config.file_validator import ValidatedDocument, check_across_documents, check_document
+from hookline.config.file_validator import ValidatedDocument, check_document
 from hookline.diagnostics import Diagnostic, sorted_diagnostics
 from hookline.errors import InvalidConfiguration, WrongUse
 from hookline.escaping import printable

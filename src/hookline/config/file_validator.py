@@ -1,7 +1,7 @@
 """Validates webhook files.
 
 `validate_file` is a function of the bytes of one file, so any number of files can be validated in parallel.
-`check_across_documents` then checks the rules that concern several documents.
+`conflicts` then compares the documents of all files.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from hookline.config import error_codes
 from hookline.config.defaults.defaults_chain import NO_DEFAULTS, DefaultsChain, Inherited
 from hookline.config.defaults.shared_findings import Heir, SharedFinding
 from hookline.config.discovery import WebhookFile
-from hookline.config.document_access import DocumentPath, RuleFinding, address_of, finding_at, quote, text_at
+from hookline.config.document_access import DocumentPath, RuleFinding, address_of, text_at
 from hookline.config.fast_validator import webhook_validator
-from hookline.config.rules import delivery_rules, move_rules, name_rules, request_rules, secret_rules, url_rules
+from hookline.config.rules.all_rules import check_rules
+from hookline.config.rules.move_rules import earlier_address
 from hookline.config.source_text import HiddenText, SourceFinding, SourcePosition, SourceText, decode_source
 from hookline.config.yaml_parser import TextPositions, YamlDocument, find_positions, parse_yaml
 from hookline.diagnostics import Diagnostic
@@ -226,7 +227,7 @@ def _validated(
         address=address_of(value),
         sandbox_id=text_at(value, "sandbox", "id"),
         canonical=canonical_text(canonical_document(value)) if valid and not document.refused else None,
-        moved_from=move_rules.earlier_address(value),
+        moved_from=earlier_address(value),
         inherited=inherited,
     )
 
@@ -280,65 +281,3 @@ def _diagnostic(
         hint=finding.hint,
         excerpt=text.excerpt(position.line, position.column, hidden) if position and text and hidden else None,
     )
-
-
-def check_across_documents(documents: Sequence[ValidatedDocument]) -> Iterator[tuple[int, RuleFinding]]:
-    """Yields findings with the index of their document. If two documents conflict, the second has the finding."""
-    by_address: dict[tuple[str, str], ValidatedDocument] = {}
-    by_id: dict[tuple[str, str], ValidatedDocument] = {}
-    for index, document in enumerate(documents):
-        if document.address is None:
-            continue
-        organization, sandbox = document.address
-        first = by_address.setdefault(document.address, document)
-        if first is not document:
-            problem = f"{organization}/{sandbox} already has a webhook in {first.file}:{first.line}"
-            hint = "merge the two, or correct organization or sandbox; each sandbox has exactly one webhook"
-            yield index, finding_at(("sandbox",), error_codes.SECOND_WEBHOOK, problem, hint)
-        elif (sandbox_id := document.sandbox_id) is not None:
-            other = by_id.setdefault((organization, sandbox_id), document)
-            if other is not document:
-                name = other.address[1] if other.address else ""
-                problem = f"{quote(sandbox_id)} is also the id of sandbox {name} in {other.file}:{other.line}"
-                hint = "correct one of the two; an event that has only the id could not be routed"
-                yield index, finding_at(("sandbox", "id"), error_codes.SHARED_SANDBOX_ID, problem, hint)
-    yield from _check_moves(documents, by_address)
-
-
-def _check_moves(
-    documents: Iterable[ValidatedDocument], by_address: Mapping[tuple[str, str], ValidatedDocument]
-) -> Iterator[tuple[int, RuleFinding]]:
-    """At most one webhook has moved from an address, and no webhook is declared at it."""
-    moved: dict[Address, ValidatedDocument] = {}
-    for index, document in enumerate(documents):
-        old = document.moved_from
-        if old is None or old == document.address:
-            continue
-        if still := by_address.get(old):
-            problem = f"{old} is still declared in {still.file}:{still.line}"
-            hint = "remove that webhook; if the move was applied before, remove movedFrom"
-            yield index, finding_at(("movedFrom",), error_codes.MOVED_FROM, problem, hint)
-        first = moved.setdefault(old, document)
-        if first is not document:
-            problem = f"{first.address} in {first.file}:{first.line} has moved from {old} as well"
-            hint = "remove movedFrom from one of the two; a webhook moves to one address"
-            yield index, finding_at(("movedFrom",), error_codes.MOVED_FROM, problem, hint)
-
-
-_CHECKS = (
-    name_rules.check_names,
-    move_rules.check_move,
-    url_rules.check_url,
-    request_rules.check_headers,
-    request_rules.check_query,
-    secret_rules.check_literals,
-    secret_rules.check_secrets,
-    secret_rules.check_signing,
-    secret_rules.check_key_times,
-    delivery_rules.check_delivery,
-)
-
-
-def check_rules(document: Any) -> list[RuleFinding]:
-    """Returns the findings of all rules beside the JSON Schema. Each checks the parts that it can read."""
-    return [finding for check in _CHECKS for finding in check(document)]

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hookline.config import file_validator
+from hookline.config.conflicts import check_across_documents
 from hookline.config.defaults.defaults_chain import DefaultsTree
 from hookline.config.defaults.shared_findings import SharedFinding, report_shared
 from hookline.config.discovery import FilePath, LeftOut, WebhookFile, read_file
@@ -188,7 +188,7 @@ def inspect(directory: Path, paths: Sequence[Path] = (), *, targets: Collection[
         heirs = [document.heir for document in documents]
         diagnostics.extend(report_shared(defaults.files, heirs, shared, set(targets)))
     conflicts: defaultdict[int, list[RuleFinding]] = defaultdict(list)
-    for index, finding in file_validator.check_across_documents(documents):
+    for index, finding in check_across_documents(documents):
         conflicts[index].append(finding)
     diagnostics.extend(_locate_conflicts(documents, conflicts, files))
     desired = _desired(documents, conflicts, ValuePlaces(files), narrowed=bool(paths))

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.canonical import read_webhook
-from hookline.config import file_validator, schema_validator
+from hookline.config import schema_validator
 from hookline.config.loader import inspect, load
+from hookline.config.rules.all_rules import check_rules
 from hookline.config.secret_names import looks_secret
 from hookline.config.source_text import SourceText
 from hookline.config.yaml_parser import find_positions
@@ -153,7 +154,7 @@ SHAPES = st.recursive(
 @given(SHAPES)
 def test_any_shape_of_document_is_judged(value: object) -> None:
     """A document of any shape gets findings, or is a webhook; no check stumbles over it."""
-    findings = [*schema_validator.check_schema(value), *file_validator.check_rules(value)]
+    findings = [*schema_validator.check_schema(value), *check_rules(value)]
     if not findings and isinstance(value, dict):
         assert read_webhook(value).url.startswith("https://")
     else:
