@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from command_run import Run, run_captured
 from hookline.settings import CI_VARIABLES
 from hookline_process import Lab
 
@@ -45,6 +47,12 @@ def private_files() -> Iterator[None]:
     before = os.umask(0o077)
     yield
     os.umask(before)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command in this process, in the current directory."""
+    return partial(run_captured, capsys)
 
 
 @pytest.fixture

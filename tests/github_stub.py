@@ -19,8 +19,8 @@ from typing import Any
 
 import yaml
 
+from git_site import GitSite
 from hookline_process import clean_environment
-from quick_hookline import quick_hookline
 
 REPOSITORY = "acme/webhooks"
 WORKFLOW = ".github/workflows/hookline.yml"
@@ -54,56 +54,26 @@ class Job:
     summary: str
 
 
-class GithubStub:
+class GithubStub(GitSite):
     """The site. `secrets` are those of the repository, `environments` those of each environment by its name."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        super().__init__(directory)
         self.store = directory / "store.json"
         self.secrets: dict[str, str] = {}
         self.environments: dict[str, dict[str, str]] = {}
-        self._bin = directory / "bin"
-        self._bin.mkdir(parents=True)
         self.store.write_text(json.dumps({"next": 100, "pulls": [], "comments": {}, "runs": [], "calls": []}))
-        python = f'exec "{sys.executable}"'
-        self._tool(
-            "python", f'[ "$1 $2" = "-m pip" ] && {{ echo "$@" >> "{directory}/pip.log"; exit 0; }}\n{python} "$@"'
-        )
-        (self._bin / "hookline").symlink_to(quick_hookline())
-        self._tool("gh", f'{python} "{Path(__file__).with_name("github_cli_stub.py")}" "$@"')
-        self.origin = directory / "origin.git"
-        self.git("init", "--quiet", "--bare", "--initial-branch=main", str(self.origin), at=directory)
+        self.add_program("gh", f'exec "{sys.executable}" "{Path(__file__).with_name("github_cli_stub.py")}" "$@"')
 
     def run_real_pip(self) -> None:
         """From now on, `python -m pip` starts pip, and `hookline` Python, as on a runner. pip installs nothing."""
         python = f'exec "{sys.executable}"'
-        (self._bin / "hookline").unlink()
-        self._tool("hookline", f'{python} -P -m hookline "$@"')
-        self._tool("python", f'[ "$1 $2" = "-m pip" ] && {python} -m pip --version\n{python} "$@"')
+        self.add_program("hookline", f'{python} -P -m hookline "$@"')
+        self.add_program("python", f'[ "$1 $2" = "-m pip" ] && {python} -m pip --version\n{python} "$@"')
 
     def change_run(self, event: str, **fields: Any) -> None:
         """Change the site's runs of an event."""
         self._change(runs=[{**one, **fields} if one["event"] == event else one for one in self.read()["runs"]])
-
-    def _tool(self, name: str, script: str) -> None:
-        path = self._bin / name
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
-
-    def git(self, *arguments: str, at: Path) -> str:
-        identity = {f"GIT_{who}_{what}": text for who in ("AUTHOR", "COMMITTER")
-                    for what, text in (("NAME", "Ada"), ("EMAIL", "ada@acme.example"))}  # fmt: skip
-        environment = clean_environment(**identity, GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_SYSTEM="/dev/null")
-        done = subprocess.run(
-            ("git", *arguments), cwd=at, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, (arguments, done.stderr)
-        return done.stdout.strip()
-
-    def clone(self, name: str) -> Path:
-        place = self.directory / name
-        self.git("clone", "--quiet", str(self.origin), str(place), at=self.directory)
-        return place
 
     def read(self) -> dict[str, Any]:
         stored: dict[str, Any] = json.loads(self.store.read_text())
@@ -225,10 +195,6 @@ class GithubStub:
 
     def artifact(self, number: int, name: str) -> Path:
         return Path(next(one for one in self.read()["runs"] if one["id"] == number)["artifacts"][name])
-
-    @property
-    def search_path(self) -> str:
-        return f"{self._bin}:{clean_environment()['PATH']}"
 
 
 class _Steps:

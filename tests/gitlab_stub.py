@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,8 +21,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+from git_site import GitSite
 from hookline_process import clean_environment
-from quick_hookline import quick_hookline
 
 PROJECT, FORK = "7", "8"
 BOT = {"id": 41, "username": "project_7_bot"}
@@ -80,11 +79,12 @@ class Job:
     log: str
 
 
-class GitlabStub:
+class GitlabStub(GitSite):
     """The project. `variables` are its CI/CD variables; the default branch `main` is protected."""
 
     def __init__(self, directory: Path, address: str) -> None:
-        self.directory, self.address = directory, address
+        super().__init__(directory)
+        self.address = address
         self.token = "glpat-0123456789"
         self.variables: dict[str, Variable] = {"HOOKLINE_GITLAB_TOKEN": Variable(value=self.token)}
         self.requests: dict[int, dict[str, Any]] = {}
@@ -92,34 +92,6 @@ class GitlabStub:
         self.pipelines: list[dict[str, Any]] = []
         self.jobs: list[dict[str, Any]] = []
         self._next = 100
-        self._bin = directory / "bin"
-        self._bin.mkdir(parents=True)
-        python = f'exec "{sys.executable}"'
-        pip = f'[ "$1 $2" = "-m pip" ] && {{ echo "$@" >> "{directory}/pip.log"; exit 0; }}'
-        self._tool("python", f'{pip}\n{python} "$@"')
-        (self._bin / "hookline").symlink_to(quick_hookline())
-        self.origin = directory / "origin.git"
-        self.git("init", "--quiet", "--bare", "--initial-branch=main", str(self.origin), at=directory)
-
-    def _tool(self, name: str, script: str) -> None:
-        path = self._bin / name
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
-
-    def git(self, *arguments: str, at: Path) -> str:
-        identity = {f"GIT_{who}_{what}": text for who in ("AUTHOR", "COMMITTER")
-                    for what, text in (("NAME", "Ada"), ("EMAIL", "ada@acme.example"))}  # fmt: skip
-        environment = clean_environment(**identity, GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_SYSTEM="/dev/null")
-        done = subprocess.run(
-            ("git", *arguments), cwd=at, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, (arguments, done.stderr)
-        return done.stdout.strip()
-
-    def clone(self, name: str) -> Path:
-        place = self.directory / name
-        self.git("clone", "--quiet", str(self.origin), str(place), at=self.directory)
-        return place
 
     def number(self) -> int:
         self._next += 1
@@ -232,7 +204,7 @@ class GitlabStub:
         }  # fmt: skip
         environment = clean_environment(
             **{**context, **job.get("variables", {}), **given}, CI_PROJECT_DIR=str(workspace), HOME=str(base),
-            PATH=f"{self._bin}:{clean_environment()['PATH']}", CI_JOB_NAME=name,
+            PATH=self.search_path, CI_JOB_NAME=name,
         )  # fmt: skip
         # The runner joins both scripts and runs them in one shell (docs.gitlab.com, "before_script").
         script = "\n".join([*job.get("before_script", []), *job["script"]])

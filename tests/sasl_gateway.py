@@ -12,10 +12,11 @@ import hashlib
 import hmac
 import os
 import struct
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+
+from server_thread import Connection, join_connections, server_thread
 
 API_VERSIONS, HANDSHAKE, AUTHENTICATE = 18, 17, 36
 UNSUPPORTED_VERSION, AUTHENTICATION_FAILED = 35, 58
@@ -85,10 +86,7 @@ def _framed(body: bytes) -> bytes:
     return struct.pack(">i", len(body)) + body
 
 
-async def _log_in(
-    gateway: Gateway, client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-    broker: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-) -> bool:  # fmt: skip
+async def _log_in(gateway: Gateway, client: Connection, broker: Connection) -> bool:
     """Answer requests until the user is known. False: the client is refused."""
     login = Login(gateway, "")
     mechanism = ""
@@ -122,9 +120,7 @@ async def _log_in(
             return False
 
 
-async def _api_versions(
-    request: bytes, version: int, number: int, broker: tuple[asyncio.StreamReader, asyncio.StreamWriter]
-) -> bytes:
+async def _api_versions(request: bytes, version: int, number: int, broker: Connection) -> bytes:
     """The answer of the broker, with the requests of SASL. A version with another form is refused."""
     if version > 2:
         return struct.pack(">ihihhh", number, UNSUPPORTED_VERSION, 1, API_VERSIONS, 0, 2)
@@ -135,49 +131,20 @@ async def _api_versions(
     return answer[:6] + struct.pack(">i", count + 2) + more + answer[10:]
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-
-
 @contextmanager
 def sasl_gateway(port: int, user: str, password: str) -> Iterator[Gateway]:
     """Listens on a port of its own, and forwards to `port` of this machine."""
-    gateway, ready = Gateway(user, password), threading.Event()
-    loop, over = asyncio.new_event_loop(), asyncio.Event()
+    gateway = Gateway(user, password)
 
     async def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         broker = await asyncio.open_connection("127.0.0.1", port)
         try:
             with suppress(OSError, asyncio.IncompleteReadError):
                 if await _log_in(gateway, (reader, writer), broker):
-                    copies = ((reader, broker[1]), (broker[0], writer))
-                    tasks = [asyncio.ensure_future(_copy(*one)) for one in copies]
-                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                    await join_connections((reader, writer), broker)
         finally:
             writer.close()
             broker[1].close()
 
-    async def serve() -> None:
-        server = await asyncio.start_server(serve_client, "127.0.0.1", 0)
-        gateway.port = server.sockets[0].getsockname()[1]
-        ready.set()
-        await over.wait()
-        server.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0.05)  # the transports close
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    try:
-        assert ready.wait(10)
+    with server_thread(serve_client) as gateway.port:
         yield gateway
-    finally:
-        loop.call_soon_threadsafe(over.set)
-        thread.join()
-        loop.close()

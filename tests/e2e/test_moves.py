@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from hookline.cli.main import main
+from command_run import Run
 from hookline.state.factory import open_state
 
 WEBHOOK = """\
@@ -22,25 +21,6 @@ channels: [email]
 url: https://hooks.acme.example/a
 campaigns: all
 """
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: str) -> Done:
-        capsys.readouterr()
-        code = main(list(arguments))
-        return Done(code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture(autouse=True)

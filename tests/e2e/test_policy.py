@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from builders import entry
-from hookline.cli.main import main
+from command_run import Run
 from hookline.model import Address
 from hookline.state.factory import open_state
 from hookline.state.store import Override, PolicyChange, Snapshot
@@ -48,27 +47,6 @@ freeze:
 EVIL = ("https://hooks.acme.example/feedback", "https://collector.example/?for=hooks.acme.example")
 PROD = Address("acme", "prod")
 PLACE = "webhooks/acme/prod.yaml:7:6"
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command in this process, in the current directory."""
-
-    def run(*arguments: str) -> Done:
-        capsys.readouterr()
-        code = main(list(arguments))
-        return Done(code, *capsys.readouterr())
-
-    return run
 
 
 def git(*arguments: str) -> str:

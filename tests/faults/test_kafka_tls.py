@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,50 +23,24 @@ from hookline.relay.sources.source import Position
 from hookline.relay.sources.timing import Timing
 from kafka_cluster import KafkaCluster, kafka_cluster
 from kafka_reader import Reader
+from server_thread import join_connections, server_thread
 from source_reader import Notebook
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        with suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-    finally:
-        writer.close()
 
 
 @contextmanager
 def tls_proxy(port: int, context: ssl.SSLContext) -> Iterator[int]:
     """Accepts TLS, and forwards to a port of this machine. Yields its own port."""
-    ports: list[int] = []
-    ready, loop, over = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back, forth = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(_copy(reader, forth), _copy(back, writer))
+        broker = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            await join_connections((reader, writer), broker)
+        finally:
+            writer.close()
+            broker[1].close()
 
-    async def serve() -> None:
-        server = await asyncio.start_server(forward, "127.0.0.1", 0, ssl=context)
-        ports.append(server.sockets[0].getsockname()[1])
-        ready.set()
-        await over.wait()
-        server.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0.05)  # the transports close
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    try:
-        assert ready.wait(10)
-        yield ports[0]
-    finally:
-        loop.call_soon_threadsafe(over.set)
-        thread.join()
-        loop.close()
+    with server_thread(forward, context) as own:
+        yield own
 
 
 @contextmanager

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import subprocess
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from builders import document, entry
+from command_run import Run
 from hookline.cli.main import main
 from hookline.errors import Stale
 from hookline.model import Address
@@ -23,25 +23,6 @@ from postgres_server import new_state
 OWNER = "version: 1\nrules:\n  - {id: owner, message: name an owner, require: {required: [owner]}}\n"
 HOSTS = OWNER + "  - {id: 'no', message: none, require: {properties: {name: {minLength: 2}}}}\n"
 AGAIN = ("--auto-approve",)
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: str) -> Done:
-        capsys.readouterr()
-        code = main(list(arguments))
-        return Done(code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture(params=["sqlite", "postgresql"], autouse=True)
