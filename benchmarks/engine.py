@@ -32,7 +32,7 @@ import trustme
 from bench_lab import table
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.exchange import Attempt, ExchangeResult
-from hookline.relay.http.httpx_transport import open_httpx
+from hookline.relay.http.pool.httpx_transport import open_httpx
 from hookline.relay.http.request import parse_target
 from hookline.relay.http.tls import tls_context
 from hookline.relay.http.transport import OpenTransport, open_client

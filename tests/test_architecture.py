@@ -83,8 +83,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "cli.commands.demo",  # makes the key of its webhook
         "relay.sources.nats.nats_credentials",  # signs the nonce of a server with the seed of an nkey
     ),
-    "httpx": ("relay.http.httpx_transport", "relay.http.httpcore_backend", "relay.http.request"),
-    "httpcore": ("relay.http.httpcore_backend",),
+    "httpx": ("relay.http.pool.httpx_transport", "relay.http.pool.httpcore_pool", "relay.http.request"),
+    "httpcore": ("relay.http.pool.",),
     "h11": ("http_connection",),
     "idna": ("config.rules.url_rules",),
     "trustme": ("receiver.certificates",),

@@ -17,8 +17,8 @@ import trustme
 
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure
-from hookline.relay.http.httpx_transport import open_httpx
 from hookline.relay.http.limits.shared_limits import SharedLimits
+from hookline.relay.http.pool.httpx_transport import open_httpx
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import Target, parse_target
 from hookline.relay.http.resolver import Resolve

@@ -28,7 +28,7 @@ from contract.test_misbehaviour import CASES, Case, meet
 from contract.tunnel import ESTABLISHED, TestProxy, tunnelling
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.exchange import ExchangeResult, Failure, FailureKind, LocalFault, Response
-from hookline.relay.http.httpx_transport import open_httpx
+from hookline.relay.http.pool.httpx_transport import open_httpx
 from hookline.relay.http.proxy import Proxy, parse_proxy
 from hookline.relay.http.transport import OpenTransport, open_client
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.http.httpx_transport import open_httpx
 from hookline.relay.http.limits.shared_limits import SharedLimits
+from hookline.relay.http.pool.httpx_transport import open_httpx
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import Target
 from hookline.relay.http.tls import Certificates, context_for

@@ -16,8 +16,8 @@ from hookline.relay.http.certificate_info import ShownCertificate
 from hookline.relay.http.connector import failed_address
 from hookline.relay.http.error_mapping import error_text, map_error
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, Response, one_line
-from hookline.relay.http.httpcore_backend import DUE, open_httpcore
 from hookline.relay.http.limits.shared_limits import SharedLimits
+from hookline.relay.http.pool.httpcore_pool import DUE, open_httpcore
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import Header, Target, attempt_headers
 from hookline.relay.http.resolver import Resolve, system_addresses
