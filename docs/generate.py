@@ -22,7 +22,7 @@ import click
 from hookline.cli.limits_table import limits as all_limits
 from hookline.cli.main import COMMANDS, program
 from hookline.config.error_codes import TITLES
-from hookline.config.webhook_schemas import DEFAULTABLE_KEYS, REQUIRED_WITH_DEFAULT
+from hookline.config.schema.webhook_schemas import DEFAULTABLE_KEYS, REQUIRED_WITH_DEFAULT
 from hookline.model import FeedbackStatus, RetryPolicy
 from hookline.observe.metrics import Metrics
 from hookline.observe.snapshot import (

@@ -73,7 +73,7 @@ RELAY_LAYERS: tuple[tuple[str, ...], ...] = (
 LIBRARIES: dict[str, tuple[str, ...]] = {
     # `fmt` needs the places of the parser's events; the strict parser has accepted the text before.
     "yaml": ("config.yaml_parser", "config.formatting.yaml_events", "cli.output.yaml_writer"),
-    "jsonschema": ("config.schema_validator", "receiver.verification"),
+    "jsonschema": ("config.schema.schema_validator", "config.schema.schema_explanations", "receiver.verification"),
     "jsonschema_rs": ("policy.schema_matcher",),  # matches the patterns of a policy in linear time
     "deepdiff": ("plan.diff",),
     "jwt": ("relay.auth.jwt_signer", "receiver.verification"),

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from canonical_writer import write_webhook
 from hookline import canonical
 from hookline.canonical import canonical_document, canonical_json, digest, read_webhook
-from hookline.config import schema_validator
 from hookline.config.rules.all_rules import check_rules
+from hookline.config.schema import schema_validator
 from hookline.model import (
     Address,
     BodySignature,

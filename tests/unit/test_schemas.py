@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from hookline.config import schema_validator
 from hookline.config.rules.all_rules import check_rules
+from hookline.config.schema import schema_validator
 from hookline.schemas import load_schema, schema_names, schema_text
 from hookline.units import DURATION_PATTERN, RATE_PATTERN
 

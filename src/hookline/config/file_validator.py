@@ -17,9 +17,9 @@ from hookline.config.defaults.defaults_chain import NO_DEFAULTS, DefaultsChain, 
 from hookline.config.defaults.shared_findings import Heir, SharedFinding
 from hookline.config.discovery import WebhookFile
 from hookline.config.document_access import DocumentPath, RuleFinding, address_of, text_at
-from hookline.config.fast_validator import webhook_validator
 from hookline.config.rules.all_rules import check_rules
 from hookline.config.rules.move_rules import earlier_address
+from hookline.config.schema.fast_validator import webhook_validator
 from hookline.config.source_text import HiddenText, SourceFinding, SourcePosition, SourceText, decode_source
 from hookline.config.yaml_parser import TextPositions, YamlDocument, find_positions, parse_yaml
 from hookline.diagnostics import Diagnostic
@@ -241,7 +241,7 @@ def check_document(value: Any) -> list[RuleFinding]:
     """Returns the findings of the schema and, for the version of this release, those of the rules."""
     findings: list[RuleFinding] = []
     if not webhook_validator()(value):
-        from hookline.config import schema_validator  # noqa: PLC0415 - a valid document needs no schema library
+        from hookline.config.schema import schema_validator  # noqa: PLC0415 - a valid document needs no schema library
 
         findings = schema_validator.check_schema(value)
     if not any(finding.code == error_codes.OTHER_VERSION for finding in findings):

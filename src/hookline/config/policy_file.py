@@ -99,7 +99,7 @@ def _parse(text: SourceText) -> tuple[Mapping[str, Any], list[SourceFinding | Ru
 
 def check_policy_document(document: Mapping[str, Any]) -> list[RuleFinding]:
     """The findings of a policy document. The schemas of its rules are examined once its form is right."""
-    from hookline.config.schema_validator import check_policy_schema  # noqa: PLC0415 - loads the schema library
+    from hookline.config.schema.schema_validator import check_policy_schema  # noqa: PLC0415 - loads the schema library
 
     if (problem := too_many_rules(document)) is not None:
         return [_finding_of(problem)]

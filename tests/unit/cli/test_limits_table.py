@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[3] / "src" / "hookline"
 NOT_LIMITS = {
     "the version of a format, or the mark of a file": {
         *(
-            "config.schema_validator.DOCUMENT_VERSION",
+            "config.schema.schema_validator.DOCUMENT_VERSION",
             "policy.policy.POLICY_VERSION",
             "plan.plan_document.FORMAT_VERSION",
             "state.sqlite_schema.STATE_FORMAT",

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from hookline.cli.main import main
-from hookline.config import schema_validator
 from hookline.config.discovery import WebhookFile
 from hookline.config.document_access import RuleFinding
 from hookline.config.error_codes import TITLES
@@ -22,6 +21,7 @@ from hookline.config.file_validator import (
     MAX_EXPLAINED_DOCUMENTS,
     validate_file,
 )
+from hookline.config.schema import schema_validator
 from hookline.config.yaml_parser import MAX_DOCUMENTS
 
 VALID = b"""---

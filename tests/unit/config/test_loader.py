@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.canonical import read_webhook
-from hookline.config import schema_validator
 from hookline.config.loader import inspect, load
 from hookline.config.rules.all_rules import check_rules
+from hookline.config.schema import schema_validator
 from hookline.config.secret_names import looks_secret
 from hookline.config.source_text import SourceText
 from hookline.config.yaml_parser import find_positions

@@ -13,7 +13,7 @@ from hookline.config.defaults.merging import Values, is_mentioned, merge, unit_o
 from hookline.config.discovery import DEFAULTS_NAME, FilePath
 from hookline.config.document_access import DocumentPath
 from hookline.config.found_files import FoundFiles
-from hookline.config.webhook_schemas import MERGED_SECTIONS, REQUIRED_WITH_DEFAULT
+from hookline.config.schema.webhook_schemas import MERGED_SECTIONS, REQUIRED_WITH_DEFAULT
 from hookline.diagnostics import Diagnostic
 from hookline.model import SourcePlace
 

@@ -16,8 +16,8 @@ from hookline.config.defaults.merging import Values, is_mentioned, unit_of, unit
 from hookline.config.discovery import FilePath, WebhookFile, read_file
 from hookline.config.document_access import DocumentPath, RuleFinding, finding_at, secret_references
 from hookline.config.rules.all_rules import check_rules
+from hookline.config.schema.webhook_schemas import DEFAULTABLE_KEYS
 from hookline.config.source_text import SourcePosition, SourceText, decode_source, source_diagnostic
-from hookline.config.webhook_schemas import DEFAULTABLE_KEYS
 from hookline.config.yaml_parser import TextPositions, YamlDocument, find_positions, parse_yaml
 from hookline.diagnostics import Diagnostic
 
@@ -111,7 +111,7 @@ def _documents_problem(name: str, second: YamlDocument) -> Diagnostic:
 
 
 def _findings(value: Any, above: list[DefaultsFile], is_root: bool) -> list[RuleFinding]:
-    from hookline.config import schema_validator  # noqa: PLC0415 - a directory without defaults needs no library
+    from hookline.config.schema import schema_validator  # noqa: PLC0415 - a directory without defaults needs no library
 
     document = _without_removals(value, above) if type(value) is dict else value
     findings = schema_validator.check_defaults(document)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from hookline.config.document_access import DocumentPath
-from hookline.config.webhook_schemas import MERGED_SECTIONS
+from hookline.config.schema.webhook_schemas import MERGED_SECTIONS
 
 Values = Mapping[str, Any]
 

@@ -10,7 +10,7 @@ import pytest
 from hookline.canonical import canonical_text
 from hookline.config import loader
 from hookline.config.loader import inspect, load
-from hookline.config.schema_validator import check_defaults
+from hookline.config.schema.schema_validator import check_defaults
 from hookline.errors import InvalidConfiguration, WrongUse
 from hookline.model import Address, SourcePlace
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hookline.config.defaults.merging import is_mentioned, merge, units, without_units
 from hookline.config.document_access import DocumentPath
-from hookline.config.webhook_schemas import DEFAULTABLE_KEYS, MERGED_SECTIONS
+from hookline.config.schema.webhook_schemas import DEFAULTABLE_KEYS, MERGED_SECTIONS
 from hookline.schemas import load_schema
 
 RETRY = {"retry": {"maxDelay": "5s"}}

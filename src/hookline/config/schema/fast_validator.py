@@ -15,7 +15,7 @@ from functools import cache
 from operator import ge, le, pos
 from typing import Any
 
-from hookline.config.webhook_schemas import webhook_schema
+from hookline.config.schema.webhook_schemas import webhook_schema
 
 Accepts = Callable[[Any], bool]
 _Schema = Mapping[str, Any]

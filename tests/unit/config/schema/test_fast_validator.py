@@ -9,9 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hookline.config import error_codes, schema_validator
-from hookline.config.fast_validator import compile_validator, compiled_pattern, webhook_validator
+from hookline.config import error_codes
 from hookline.config.file_validator import check_document
+from hookline.config.schema import schema_validator
+from hookline.config.schema.fast_validator import compile_validator, compiled_pattern, webhook_validator
 from hookline.escaping import is_invisible
 from hookline.schemas import load_schema
 

@@ -1,11 +1,4 @@
-"""Validates a document against the JSON Schema and explains its errors in plain words.
-
-This is the only module of `config` that imports the schema library. The import takes a third of the time of a
-validation of a small directory, so this module is imported only for a document that `fast_validator` does not accept.
-
-The schema uses `if`/`then` and never `oneOf` for alternatives, so that every error is relevant. `patternErrorMessage`
-is the message for a value that does not match a pattern; editors show it as well.
-"""
+"""Explains the errors that the schema library finds, by the keyword of the schema that a value does not satisfy."""
 
 from __future__ import annotations
 
@@ -15,29 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any
 
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
-from jsonschema.protocols import Validator
-from jsonschema.validators import extend
 
 from hookline.config import error_codes
-from hookline.config.document_access import (
-    MAX_FINDINGS,
-    DocumentPath,
-    RuleFinding,
-    below_secret_name,
-    finding_at,
-    path_text,
-    quote,
-)
-from hookline.config.fast_validator import compiled_pattern
-from hookline.config.webhook_schemas import DEFAULTABLE_KEYS, MERGED_SECTIONS, defaults_schema, webhook_schema
+from hookline.config.document_access import DocumentPath, RuleFinding, below_secret_name, finding_at, path_text, quote
+from hookline.config.schema.fast_validator import compiled_pattern
+from hookline.config.schema.webhook_schemas import DEFAULTABLE_KEYS, MERGED_SECTIONS, defaults_schema, webhook_schema
 from hookline.diagnostics import did_you_mean, nearest
-from hookline.schemas import load_schema
 
-DOCUMENT_VERSION = 1
-
-_Explanations = Mapping[str, Callable[[ValidationError], Iterator[RuleFinding]]]
+Explanations = Mapping[str, Callable[[ValidationError], Iterator[RuleFinding]]]
 
 _TYPES = {
     "object": "a mapping of keys",
@@ -49,90 +28,10 @@ _TYPES = {
 _REFERENCE = "write {env: HOOKLINE_SECRET_…} or {file: …}"
 # `url_rules` and `secret_rules` explain these in more detail than a pattern can.
 _CHECKED_BY_RULES = frozenset({"url", "env"})
-# If a value has several errors, only the first of these is reported.
-_ORDER = ("type", "const", "enum", "minLength", "maxLength", "pattern")
 
 
-def check_schema(document: Any) -> list[RuleFinding]:
-    """Returns findings in the order of the schema: one for each value, and one for each unknown and missing key."""
-    version = document.get("version", DOCUMENT_VERSION) if isinstance(document, dict) else DOCUMENT_VERSION
-    if isinstance(version, int) and not isinstance(version, bool) and version != DOCUMENT_VERSION:
-        hint = f"write version: {DOCUMENT_VERSION}, or use a newer release of hookline"
-        problem = f"must be {DOCUMENT_VERSION} for this release, found {quote(version)}"
-        return [finding_at(("version",), error_codes.OTHER_VERSION, problem, hint)]
-    return _findings(validator(), document, _EXPLANATIONS)
-
-
-def check_defaults(document: Any) -> list[RuleFinding]:
-    """Like `check_schema`, for a defaults file whose nulls that remove a default were taken out."""
-    return _findings(_validator_of("defaults.v1"), document, _EXPLANATIONS)
-
-
-def check_policy_schema(document: Any) -> list[RuleFinding]:
-    """The findings of a policy document, in the order of the schema policy.v1."""
-    explanations: _Explanations = {**_EXPLANATIONS, "additionalProperties": partial(_unknown_keys, parents={})}
-    return _findings(_validator_of("policy.v1"), document, explanations)
-
-
-def _findings(checker: Validator, document: Any, explanations: _Explanations) -> list[RuleFinding]:
-    by_path: dict[DocumentPath, tuple[int, RuleFinding]] = {}
-    findings: list[RuleFinding] = []
-    for number, (keyword, finding) in enumerate(_explained(checker, document, explanations), 1):
-        if keyword not in _ORDER:
-            findings.append(finding)
-        elif finding.path not in by_path or _ORDER.index(keyword) < by_path[finding.path][0]:
-            by_path[finding.path] = (_ORDER.index(keyword), finding)
-        if number == MAX_FINDINGS:
-            problem, hint = "the document has more errors", "correct the others, then validate again"
-            findings.append(finding_at((), error_codes.MORE_INVALID, problem, hint))
-            break
-    return [*findings, *(finding for _, finding in by_path.values())]
-
-
-def _explained(checker: Validator, document: Any, explanations: _Explanations) -> Iterator[tuple[str, RuleFinding]]:
-    """Yields each finding with its keyword. A document of 1 MiB can have half a million."""
-    for error in checker.iter_errors(document):
-        keyword = str(error.validator)
-        for finding in explanations.get(keyword, _other)(error):
-            yield keyword, finding
-
-
-def validator() -> Validator:
-    """Returns the library's validator of a webhook with its defaults."""
-    return _validator_of("webhook.v1")
-
-
-@cache
-def _validator_of(name: str) -> Validator:
-    """The validator of a schema. Unlike JSON Schema, it does not accept 1.0 as an integer."""
-    types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
-    validator_class = extend(  # type: ignore[no-untyped-call]
-        Draft202012Validator,
-        validators={"pattern": _match_pattern, "uniqueItems": _require_unique},
-        type_checker=types,
-    )
-    made: Validator = validator_class(_schema_of(name))
-    return made
-
-
-def _schema_of(name: str) -> dict[str, Any]:
-    if name == "defaults.v1":
-        return defaults_schema()
-    return webhook_schema() if name == "webhook.v1" else load_schema(name)
-
-
-def _match_pattern(_: Validator, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
-    if isinstance(instance, str) and not compiled_pattern(pattern).search(instance):
-        yield ValidationError(f"does not match {pattern}")
-
-
-def _require_unique(_: Validator, wanted: bool, instance: Any, __: Any) -> Iterator[ValidationError]:
-    """The library compares each item with every other one if it cannot sort them."""
-    if wanted and isinstance(instance, list) and len(set(map(_as_json, instance))) < len(instance):
-        yield ValidationError("has an item twice")
-
-
-def _as_json(value: Any) -> str:
+def as_sorted_json(value: Any) -> str:
+    """Returns the same text for equal values, also for those that JSON does not have."""
     return json.dumps(value, sort_keys=True, default=str)
 
 
@@ -306,7 +205,7 @@ def _wrong_count(error: ValidationError) -> Iterator[RuleFinding]:
 def _repeated(error: ValidationError) -> Iterator[RuleFinding]:
     earlier: set[str] = set()
     for index, item in enumerate(_value(error)):
-        if (known := _as_json(item)) in earlier:
+        if (known := as_sorted_json(item)) in earlier:
             path = (*_path(error), index)
             message = f"{quote(item)} is already in the list"
             yield finding_at(path, error_codes.REPEATED_ITEM, message, "remove one of the two")
@@ -319,11 +218,11 @@ def _out_of_range(error: ValidationError) -> Iterator[RuleFinding]:
     yield finding_at(_path(error), error_codes.OUT_OF_RANGE, message, None)
 
 
-def _other(error: ValidationError) -> Iterator[RuleFinding]:
+def explain_other(error: ValidationError) -> Iterator[RuleFinding]:
     yield finding_at(_path(error), error_codes.WRONG_FORM, error.message, None)
 
 
-_EXPLANATIONS: _Explanations = {
+EXPLANATIONS: Explanations = {
     "additionalProperties": _unknown_keys,
     "required": _missing,
     "not": _only_with_jwt,
@@ -341,3 +240,4 @@ _EXPLANATIONS: _Explanations = {
     "minimum": _out_of_range,
     "maximum": _out_of_range,
 }
+POLICY_EXPLANATIONS: Explanations = {**EXPLANATIONS, "additionalProperties": partial(_unknown_keys, parents={})}
