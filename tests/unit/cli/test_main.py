@@ -141,6 +141,25 @@ def test_commands_import_only_their_libraries(tmp_path: Path, command: str, unne
     assert set() == loaded & set(unneeded)
 
 
+def test_a_relay_imports_no_library_of_others(tmp_path: Path) -> None:
+    """A relay without a terminal, and with the default transport, starts without rich, httpx and httpcore."""
+    (tmp_path / "webhooks").mkdir()
+    (tmp_path / "webhooks" / "a.yaml").write_text(
+        "version: 1\norganization: acme\nsandbox: prod\nname: n\nchannels: [email]\n"
+        "url: https://hooks.acme.example/\ncampaigns: all\n"
+    )
+    (tmp_path / "events").touch()
+    code = (
+        "import sys; from hookline.cli.main import main;"
+        "main(['apply', '--auto-approve']); main(['relay', 'events']);"
+        "print(*sorted(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert "hookline.relay.http.client" in loaded
+    assert set() == loaded & {"h11", "httpcore", "httpx", "jsonschema", "pygments", "rich"}
+
+
 @pytest.mark.parametrize(("command", "objects"), [("plan", OBJECTS_PER_COLLECTION), ("relay", gc.get_threshold()[0])])
 def test_garbage_is_collected_rarely_beside_many_files(command: str, objects: int) -> None:
     """A command that reads webhook files looks for unused objects after many new ones; a relay as Python does."""

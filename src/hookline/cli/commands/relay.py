@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from hookline.cli.options import HeadedCommand, examples
 from hookline.cli.output.json_output import print_json
-from hookline.cli.output.progress import ProgressBar
 from hookline.cli.output.relay_output import RelayOutput
 from hookline.cli.output.standard_streams import put_work_first
 from hookline.cli.relay_options import MakeLog, deliver_options, relay_options
@@ -31,6 +31,9 @@ from hookline.relay.summary import Summary, unknown_formats
 from hookline.units import option_duration
 from hookline.wiring.run_options import RelayOptions
 from hookline.wiring.run_relay import dry_run_relay, run_relay
+
+if TYPE_CHECKING:
+    from hookline.cli.output.relay_progress import ProgressBar
 
 MAX_NAMES_SHOWN = 5  # of files, in one line
 
@@ -147,9 +150,15 @@ def _require_name(options: RelayOptions) -> None:
         raise WrongUse("--name is for files, and a pipe has one reader", hint="read the pipe with a relay of its own")
 
 
+def _progress_bar() -> ProgressBar:
+    from hookline.cli.output.relay_progress import ProgressBar  # noqa: PLC0415 - loads rich
+
+    return ProgressBar()
+
+
 def _run(options: RelayOptions, output: RelayOutput, form: str) -> int:
     put_work_first()
-    with ProgressBar() if sys.stderr.isatty() else nullcontext() as bar:
+    with _progress_bar() if sys.stderr.isatty() else nullcontext() as bar:
         output.above_bar = None if bar is None else bar.write
         try:
             ending, summary = asyncio.run(run_relay(options, output.log, None if bar is None else bar.show))

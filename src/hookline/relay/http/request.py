@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from typing import Final, TypeGuard
 
-import httpx
 import msgspec
 
 from hookline.errors import HooklineError
@@ -63,6 +62,11 @@ def _sendable(event_time: str | None) -> TypeGuard[str]:
     return event_time is not None and _EVENT_TIME.fullmatch(event_time) is not None
 
 
+# A URL that httpx would not change: a host in ASCII that is no IP address, and no dot before a path segment.
+_PLAIN_URL: Final = re.compile(
+    r"https://(?P<netloc>(?P<host>(?![0-9.]+[:/])[a-z0-9._-]+)(?::(?P<port>(?!443/)[1-9][0-9]{0,3}))?)"
+    r"(?P<path>(?:/(?!\.)[A-Za-z0-9._~-]*)+(?P<query>\?[A-Za-z0-9._~=&-]*)?)"
+)
 _HINT: Final = "correct url in the webhook file and apply it"
 
 
@@ -93,6 +97,22 @@ def parse_target(url: str, query: bytes = b"") -> Target:
 
     Raises HooklineError if `url` is not an https URL. Only a state that was edited by hand contains such a URL.
     """
+    plain = _PLAIN_URL.fullmatch(url)
+    if plain is None:
+        return _parse_any(url, query)
+    path = plain["path"].encode()
+    return Target(
+        url=url,
+        host=plain["host"],
+        port=int(plain["port"] or 443),
+        netloc=plain["netloc"].encode(),
+        path=_with_query(path, (plain["query"] or "")[1:].encode(), query),
+    )
+
+
+def _parse_any(url: str, query: bytes) -> Target:
+    import httpx  # noqa: PLC0415 - loads rich and more, and few URLs need its rules
+
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
@@ -101,7 +121,12 @@ def parse_target(url: str, query: bytes = b"") -> Target:
     host = parsed.raw_host.decode("ascii")  # `host` would decode it, which fails for some names
     if parsed.scheme != "https" or not host or not 0 < port < 65536:
         raise HooklineError(f"not an https URL: {url!r:.100}", hint=_HINT)
-    path = parsed.raw_path
-    if query:
-        path += (b"&" if parsed.query else b"" if path.endswith(b"?") else b"?") + query
+    path = _with_query(parsed.raw_path, parsed.query, query)
     return Target(url=str(parsed), host=host, port=port, netloc=parsed.netloc, path=path)
+
+
+def _with_query(path: bytes, own: bytes, query: bytes) -> bytes:
+    """`path`, whose query is `own`, with the parameters of `query` behind it."""
+    if not query:
+        return path
+    return path + (b"&" if own else b"" if path.endswith(b"?") else b"?") + query
