@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,6 +100,24 @@ def _no_hard_links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
         raise OSError(request.param, os.strerror(request.param))
 
     monkeypatch.setattr(os, "link", refuse)
+
+
+def test_ctrl_c_while_the_draft_is_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python raises KeyboardInterrupt after the system call. The draft exists then, and is removed."""
+    (tmp_path / "file").write_bytes(b"old")
+    create = os.open
+    opened = []
+
+    def interrupted(*arguments: Any) -> int:
+        opened.append(create(*arguments))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        replace_file(tmp_path / "file", b"new")
+    monkeypatch.undo()
+    os.close(*opened)
+    assert (b"old", ["file"]) == ((tmp_path / "file").read_bytes(), names(tmp_path))
 
 
 @pytest.mark.usefixtures("_no_hard_links")

@@ -14,6 +14,7 @@ from typing import IO
 import click
 
 from hookline.cli.options import config_option, examples
+from hookline.cli.output.printing_progress import printing_progress
 from hookline.cli.output.standard_streams import put_code_first, put_work_first
 from hookline.config.discovery import MAX_FILE_BYTES, FilePath, WebhookFile, read_file
 from hookline.config.formatting.formatter import FormattedFile, NotFormatted, format_file
@@ -59,27 +60,38 @@ def fmt_command(paths: tuple[Path, ...], config: Path, check: bool) -> int:
         return _format_stream(check=check)
     diagnostics: list[Diagnostic] = []
     differing = files = 0
-    for found in files_to_format(config, paths):
-        file = read_file(found) if isinstance(found, FilePath) else found
-        if isinstance(file, Diagnostic):
-            diagnostics.append(file)
-            continue
-        files += 1
-        result = _format(file.name, file.data)
-        diagnostics += result.diagnostics
-        if result.differs:
-            differing += 1
-            if check:
-                click.echo(_difference(result), nl=False)
+    found = files_to_format(config, paths)
+    with printing_progress("checking" if check else "formatting", len(found)) as step:
+        for number, one in enumerate(found, 1):
+            result = _format_file(one, check=check)
+            text = ""
+            if isinstance(result, Diagnostic):
+                diagnostics.append(result)
             else:
-                assert isinstance(found, FilePath)
-                _replace(found.path, result)
-                click.echo(f"formatted {file.name}")
+                files += 1
+                diagnostics += result.diagnostics
+                differing += result.differs
+                if result.differs:
+                    text = _difference(result) if check else f"formatted {result.name}\n"
+            step(number, text)
     if not differing and not diagnostics:
         click.echo(f"{files} file{' is' if files == 1 else 's are'} formatted already", err=True)
     if diagnostics:
         raise InvalidConfiguration(sorted_diagnostics(diagnostics))
     return ExitCode.CHANGES if check and differing else ExitCode.DONE
+
+
+def _format_file(found: FilePath | Diagnostic, *, check: bool) -> FormattedFile | Diagnostic:
+    """Formats one file, and replaces it unless `check`."""
+    if isinstance(found, Diagnostic):
+        return found
+    file = read_file(found)
+    if isinstance(file, Diagnostic):
+        return file
+    result = _format(file.name, file.data)
+    if result.differs and not check:
+        _replace(found.path, result)
+    return result
 
 
 def _format_stream(*, check: bool) -> int:

@@ -104,6 +104,17 @@ def test_invalid_files_are_left_alone(directory: Path, capsys: pytest.CaptureFix
     )
 
 
+def test_no_bar_without_a_terminal(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """For any number of files, a pipe or a log gets only the names."""
+    for number in range(250):
+        (directory / f"{number}.yaml").write_text(FORMATTED)
+    assert 2 == main(["fmt", "--check", "webhooks"])
+    output = capsys.readouterr()
+    assert "" == output.err
+    assert 2 == output.out.count("(formatted)")
+    assert "\x1b" not in output.out
+
+
 @pytest.mark.parametrize(("arguments", "code", "out"), [
     ("-", 0, FORMATTED), ("- --check", 2, "--- <stdin>\n"), ("- webhooks", 64, ""),
 ])  # fmt: skip
