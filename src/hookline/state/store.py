@@ -85,7 +85,8 @@ class Snapshot:
 
     `lineage` is the identity of the state, None before the first apply. `serial` counts its applies from 1. `moves`
     are all recorded moves in the order of their serials, those of one serial by their old address. A relay follows
-    those after the serial that its spool has followed.
+    those after the serial that its spool has followed. No move is ever removed: the identity of a webhook, from which
+    the ids of its deliveries come, is the result of all moves, and a spool from a backup follows old ones.
     """
 
     lineage: str | None

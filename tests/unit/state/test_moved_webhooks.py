@@ -120,3 +120,17 @@ def test_the_present_address() -> None:
     assert moved.new_address(ACME, {ACME, OTHER}) is None
     assert moved.new_address(ACME, ()) is None
     assert moved.new_address(OTHER, ()) is None
+
+
+def test_no_move_can_be_forgotten() -> None:
+    """Without any of the moves, also of webhooks that are deleted by now, an address would have another identity."""
+    chain = [(ACME, LIVE), (OTHER, ACME), (LIVE, THIRD), (THIRD, OTHER)]
+    moves = [Move(old, new, serial) for serial, (old, new) in enumerate(chain, 1)]
+    addresses = (ACME, LIVE, OTHER, THIRD)
+
+    def identities(kept: list[Move]) -> list[WebhookIdentity]:
+        moved = MovedWebhooks(kept)
+        return [moved.identity(address) for address in addresses]
+
+    for index in range(len(moves)):
+        assert identities(moves) != identities(moves[:index] + moves[index + 1 :])
