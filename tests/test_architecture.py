@@ -72,7 +72,10 @@ RELAY_LAYERS: tuple[tuple[str, ...], ...] = (
 # Third-party package → the modules that may import it. A trailing dot includes everything below.
 LIBRARIES: dict[str, tuple[str, ...]] = {
     # `fmt` needs the places of the parser's events; the strict parser has accepted the text before.
-    "yaml": ("config.yaml_parser", "config.formatting.yaml_events", "cli.output.yaml_writer"),
+    "yaml": (
+        *("config.yaml_parser", "config.yaml_errors", "config.formatting.yaml_events"),
+        "cli.output.yaml_writer",
+    ),
     "jsonschema": ("config.schema.schema_validator", "config.schema.schema_explanations", "receiver.verification"),
     "jsonschema_rs": ("policy.schema_matcher",),  # matches the patterns of a policy in linear time
     "deepdiff": ("plan.diff",),

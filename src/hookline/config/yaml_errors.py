@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import yaml
+
+from hookline.config import error_codes
+from hookline.config.source_text import SourceFinding, SourcePosition
+
 _OPEN, _NO_COLON, _NO_SPACE = "is not closed", "a key without a colon", "a colon without a space after it"
 _CONFLICT = "a merge conflict that was not resolved"
 # The library detects these errors later in the file. Their position is the line on which they begin.
-VISIBLE_LATER = (_OPEN, _NO_COLON, _NO_SPACE, _CONFLICT)
+_VISIBLE_LATER = (_OPEN, _NO_COLON, _NO_SPACE, _CONFLICT)
 
 _QUOTE = 'quote a value that contains ": " or " #", or begins with one of %@`*&!|>{}[]"\''
 _INDENT = "begin the keys of one mapping in the same column"
@@ -37,13 +42,13 @@ _EXPLANATIONS: tuple[tuple[str, str, str, str], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorContext:
+class _ErrorContext:
     before: str  # the line up to it
     char: str  # "" at the end of the file
     beginning: str  # the line on which the unfinished construct begins
 
     @classmethod
-    def at(cls, text: str, index: int | None, begin: int | None) -> ErrorContext:
+    def at(cls, text: str, index: int | None, begin: int | None) -> _ErrorContext:
         """Returns the context of an error. `index` and `begin` are indexes into the text; None is its end."""
         index = len(text) if index is None else index
         begin = index if begin is None else begin
@@ -55,7 +60,20 @@ class ErrorContext:
         )
 
 
-def explain_yaml_error(problem: str, context: str, around: ErrorContext) -> tuple[str, str]:
+def syntax_finding(error: yaml.YAMLError, text: str) -> SourceFinding:
+    """Returns the finding for an error of the library."""
+    marked = error if isinstance(error, yaml.MarkedYAMLError) else yaml.MarkedYAMLError(problem=str(error))
+    mark = marked.problem_mark or marked.context_mark
+    begin = marked.context_mark or mark
+    around = _ErrorContext.at(text, mark.index if mark else None, begin.index if begin else None)
+    summary, hint = _explain(marked.problem or "", marked.context or "", around)
+    if summary.endswith(_VISIBLE_LATER):
+        mark = begin
+    position = SourcePosition(1, 1) if mark is None else SourcePosition(mark.line + 1, mark.column + 1)
+    return SourceFinding(code=error_codes.NOT_YAML, position=position, summary=summary, hint=hint)
+
+
+def _explain(problem: str, context: str, around: _ErrorContext) -> tuple[str, str]:
     """Returns a summary and a hint. `problem` and `context` are the library's texts on the error and construct."""
     explanation = _explain_line(problem, around)
     if explanation is None:
@@ -64,7 +82,7 @@ def explain_yaml_error(problem: str, context: str, around: ErrorContext) -> tupl
     return f"not valid YAML: {explanation[0]}", explanation[1]
 
 
-def _explain_line(problem: str, around: ErrorContext) -> tuple[str, str] | None:
+def _explain_line(problem: str, around: _ErrorContext) -> tuple[str, str] | None:
     """An explanation by the line itself, if that is better than the library's problem."""
     if "expected ':'" in problem or "did not find expected key" in problem:
         if around.beginning.startswith(("<<<<<<<", "=======", ">>>>>>>")):
@@ -82,7 +100,7 @@ def _explain_line(problem: str, around: ErrorContext) -> tuple[str, str] | None:
     return _explain_character(around) if "did not find expected" in problem else None
 
 
-def _explain_character(around: ErrorContext) -> tuple[str, str] | None:
+def _explain_character(around: _ErrorContext) -> tuple[str, str] | None:
     if around.char == "":
         return "the file ends within brackets or braces", "close the open brackets and braces"
     if around.char == ",":

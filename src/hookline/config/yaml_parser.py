@@ -8,16 +8,18 @@ keys win. Only a file with a finding needs the second pass, `find_positions`.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from hookline.config import error_codes
 from hookline.config.document_access import MAX_FINDINGS, SECRET_SECTIONS, DocumentPath, path_text, quote
+from hookline.config.hidden_spans import HiddenSpans
 from hookline.config.secret_names import names_secret
 from hookline.config.source_text import HiddenText, PositionMap, SourceFinding, SourcePosition
-from hookline.config.yaml_errors import VISIBLE_LATER, ErrorContext, explain_yaml_error
+from hookline.config.yaml_errors import syntax_finding
+from hookline.config.yaml_nesting import REFUSED_KEY_NAME, Nesting, OpenContainer, RefusedKey
 from hookline.config.yaml_scalars import BOOLEAN_WORDS, NUMBERS, Ambiguous, resolve
 
 try:
@@ -57,7 +59,7 @@ def parse_yaml(text: str) -> ParsedFile:
     try:
         builder.read()
     except yaml.YAMLError as error:
-        builder.findings.append(_syntax_finding(error, text))
+        builder.findings.append(syntax_finding(error, text))
     return ParsedFile(tuple(builder.documents), tuple(builder.findings))
 
 
@@ -74,53 +76,23 @@ def find_positions(text: str) -> TextPositions:
     complete = False
     with suppress(yaml.YAMLError):  # `parse_yaml` has reported it
         complete = builder.read()
-    return TextPositions(builder.position_maps, HiddenText(tuple(builder.hidden_spans()), complete))
-
-
-def _syntax_finding(error: yaml.YAMLError, text: str) -> SourceFinding:
-    marked = error if isinstance(error, yaml.MarkedYAMLError) else yaml.MarkedYAMLError(problem=str(error))
-    mark = marked.problem_mark or marked.context_mark
-    begin = marked.context_mark or mark
-    around = ErrorContext.at(text, mark.index if mark else None, begin.index if begin else None)
-    summary, hint = explain_yaml_error(marked.problem or "", marked.context or "", around)
-    if summary.endswith(VISIBLE_LATER):
-        mark = begin
-    position = SourcePosition(1, 1) if mark is None else SourcePosition(mark.line + 1, mark.column + 1)
-    return SourceFinding(code=error_codes.NOT_YAML, position=position, summary=summary, hint=hint)
+    return TextPositions(builder.position_maps, HiddenText(tuple(builder.hidden.spans()), complete))
 
 
 def _position(event: _Event) -> SourcePosition:
     return SourcePosition(event.start_mark.line + 1, event.start_mark.column + 1)
 
 
-@dataclass(slots=True)
-class _Frame:
-    """An open mapping or list. `lines` has the lines of its keys; `expects_key` is true if a key comes next.
-
-    `below_secret`: it is a value under a key whose name looks secret. `secret`: so is its present value.
-    """
-
-    container: dict[Any, Any] | list[Any]
-    expects_key: bool
-    below_secret: bool
-    secret: bool
-    key: Any = None
-    lines: dict[Any, int] = field(default_factory=dict)
+def _end_position(event: _Event) -> SourcePosition:
+    return SourcePosition(event.end_mark.line + 1, event.end_mark.column + 1)
 
 
 class _TooManyFindings(Exception):
     """Ends the reading of a file."""
 
 
-class _RefusedKey:
-    """Replaces a refused key, so that its value is skipped. It never equals a key of the file."""
-
-
-_UNKNOWN_KEY = "\0"  # replaces a refused key in a path; a key of a file cannot contain it unescaped
-
-
 class _Builder:
-    """Builds documents from events without recursion. `_stack` contains the open mappings and lists."""
+    """Builds documents from events without recursion."""
 
     def __init__(self, text: str, *, with_positions: bool = False) -> None:
         self.documents: list[YamlDocument] = []
@@ -128,9 +100,9 @@ class _Builder:
         self.position_maps: list[PositionMap] = []
         self._text, self._with_positions = text, with_positions
         self._may_be_large = len(text) > _MIN_COUNTED_CHARACTERS
-        self._spans: list[tuple[SourcePosition, SourcePosition | None]] = []
-        self._hidden_from: SourcePosition | None = None  # the beginning of the hidden value that is open
-        self._stack: list[_Frame] = []
+        self.hidden = HiddenSpans()
+        self._nesting = Nesting()
+        self._stack = self._nesting.stack
         self._begin_document(0)
 
     def _begin_document(self, index: int) -> None:
@@ -159,13 +131,6 @@ class _Builder:
         finally:
             parser.dispose()
         return True
-
-    def hidden_spans(self) -> list[tuple[SourcePosition, SourcePosition | None]]:
-        """Returns the beginning and end of each value under a secret-looking key that is not a reference.
-
-        A value that is still open, because the text cannot be parsed to its end, has no end.
-        """
-        return self._spans if self._hidden_from is None else [*self._spans, (self._hidden_from, None)]
 
     def _take(self, event: _Event) -> bool:
         """Processes one event. Returns False if parsing must stop."""
@@ -205,23 +170,9 @@ class _Builder:
         self._counted = max(end, self._counted)
         return self._bytes > MAX_DOCUMENT_BYTES
 
-    def _expects_key(self) -> bool:
-        return bool(self._stack) and self._stack[-1].expects_key
-
-    def _path(self) -> DocumentPath:
-        """The path of the next value. If a key comes next, it is the path of its mapping."""
-        parts: list[str | int] = []
-        last = len(self._stack) - 1
-        for depth, frame in enumerate(self._stack):
-            if isinstance(frame.container, list):
-                parts.append(len(frame.container) - (depth < last))  # an open container is already in its list
-            elif depth < last or not frame.expects_key:
-                parts.append(frame.key if isinstance(frame.key, str) else _UNKNOWN_KEY)
-        return tuple(parts)
-
     def _refuse(self, code: str, event: _Event, problem: str, hint: str) -> None:
         """Adds a finding. Its summary is the path of the event and `problem`; no path leads through a refused key."""
-        where = "" if _UNKNOWN_KEY in (path := self._path()) else path_text(path)
+        where = "" if REFUSED_KEY_NAME in (path := self._nesting.path()) else path_text(path)
         self._add(code, event, f"{where}: {problem}" if where else problem, hint)
 
     def _add(self, code: str, event: _Event, summary: str, hint: str) -> None:
@@ -229,68 +180,57 @@ class _Builder:
         if len(self.findings) >= MAX_FINDINGS:
             raise _TooManyFindings
 
-    def _is_secret(self) -> bool:
-        """Whether the present value is under a key whose name looks secret, or the present key is below one."""
-        if not self._stack:
-            return False
-        return self._stack[-1].below_secret if self._stack[-1].expects_key else self._stack[-1].secret
-
     def _shown(self, value: object) -> str:
-        return '"…"' if self._is_secret() else quote(value)
+        return '"…"' if self._nesting.is_secret() else quote(value)
 
     def _close_hidden(self, event: _Event, value: object) -> None:
-        """Ends the hidden value, if the value that ends is the outermost one. A reference is shown."""
-        if self._hidden_from is None or (self._stack and self._stack[-1].below_secret):
-            return
-        names = list(value) if isinstance(value, dict) else []
-        if names not in (["env"], ["file"]) or not isinstance(value[names[0]], str):  # type: ignore[index]
-            end = SourcePosition(event.end_mark.line + 1, event.end_mark.column + 1)
-            self._spans.append((self._hidden_from, end))
-        self._hidden_from = None
+        """Ends the hidden value, if the value that ends is the outermost one."""
+        if not (self._stack and self._stack[-1].below_secret):
+            self.hidden.end(_end_position(event), value)
 
     def _refuse_properties(self, event: _Event) -> None:
         if event.anchor is not None:
             hint = "write the value at each place that needs it, so that a reviewer sees it there"
-            name = "…" if self._is_secret() else event.anchor
+            name = "…" if self._nesting.is_secret() else event.anchor
             self._refuse(error_codes.ANCHOR, event, f"anchor &{name}", hint)
         if event.tag is not None:
             hint = 'remove the tag; quote the value to make it a string: "…"'
             self._refuse(error_codes.TAG, event, f"tag {self._shown(event.tag)}", hint)
-            self._refused.add(self._path())
+            self._refused.add(self._nesting.path())
 
     def _scalar(self, event: _Event) -> None:
         if event.anchor is not None or event.tag is not None:
             self._refuse_properties(event)
         value = event.value if event.style or not event.implicit[0] else resolve(event.value)
-        if self._stack and self._stack[-1].expects_key:  # not `_expects_key`: this is the hot path
+        if self._stack and self._stack[-1].expects_key:  # not `expects_key`: this is the hot path
             self._key(event, value)
         elif isinstance(value, Ambiguous):
             self._refuse_ambiguous(event, value)
-            self._refused.add(self._path())
+            self._refused.add(self._nesting.path())
             self._put(event, value.text)
             self._close_hidden(event, value)
         else:
             self._put(event, value)
-            if self._hidden_from is not None:
+            if self.hidden.begin is not None:
                 self._close_hidden(event, value)
 
     def _refuse_ambiguous(self, event: _Event, value: Ambiguous) -> None:
-        secret = self._is_secret()
+        secret = self._nesting.is_secret()
         text = self._shown(value.text)
         other = "a text" if value.reading == BOOLEAN_WORDS else "something else"
         summary = f"some YAML parsers read unquoted {text[1:-1]} as {value.reading}, others as {other}"
         hint = f"quote it: {text}"
-        if value.reading == BOOLEAN_WORDS and not self._expects_key():
+        if value.reading == BOOLEAN_WORDS and not self._nesting.expects_key():
             hint += "; for a switch write true or false"
         elif value.reading in NUMBERS and not secret:
             hint += "; for a number write plain decimal digits"
         self._refuse(error_codes.AMBIGUOUS_SCALAR, event, summary, hint)
 
     def _key(self, event: _Event, value: Any) -> None:
-        frame = self._stack[-1]
-        key: Any = _RefusedKey()
+        parent = self._stack[-1]
+        key: Any = RefusedKey()
         if event.value == "<<" and not event.style:
-            self._refused.add((*self._path(), "<<"))
+            self._refused.add((*self._nesting.path(), "<<"))
             hint = "write the keys out, so that a reviewer sees every value"
             self._refuse(error_codes.MERGE_KEY, event, "merge key <<", hint)
         elif isinstance(value, Ambiguous):
@@ -298,28 +238,29 @@ class _Builder:
         elif not isinstance(value, str):
             hint = f"quote it: {self._shown(event.value)}" if event.value else "write a key before the colon"
             self._refuse(error_codes.KEY_NOT_STRING, event, f"key {self._shown(value)} is not a string", hint)
-        elif value in frame.container:
-            hint = f"keep one of the two; the first is on line {frame.lines[value]}"
+        elif value in parent.container:
+            hint = f"keep one of the two; the first is on line {parent.lines[value]}"
             self._refuse(error_codes.DUPLICATE_KEY, event, f"key {self._shown(value)} is written twice", hint)
         else:
             key = value
-        frame.key, frame.expects_key = key, False
-        at_top = len(self._stack) == 1
-        frame.secret = frame.below_secret or names_secret(event.value) or (at_top and event.value in SECRET_SECTIONS)
-        if frame.secret and self._hidden_from is None and self._with_positions:
-            self._hidden_from = SourcePosition(event.end_mark.line + 1, event.end_mark.column + 1)
-        frame.lines[key] = event.start_mark.line + 1
+        parent.key, parent.expects_key = key, False
+        is_section = len(self._stack) == 1 and event.value in SECRET_SECTIONS
+        parent.secret = parent.below_secret or names_secret(event.value) or is_section
+        if parent.secret and self.hidden.begin is None and self._with_positions:
+            self.hidden.begin = _end_position(event)
+        parent.lines[key] = event.start_mark.line + 1
         if self._with_positions and isinstance(key, str):
-            self._positions.keys[self._path()] = _position(event)
+            self._positions.keys[self._nesting.path()] = _position(event)
 
     def _alias(self, event: _Event) -> None:
-        if not (self._stack and isinstance(self._stack[-1].key, _RefusedKey) and not self._stack[-1].expects_key):
+        if not (self._stack and isinstance(self._stack[-1].key, RefusedKey) and not self._stack[-1].expects_key):
             hint = "write the value out, so that a reviewer sees it here"
-            self._refuse(error_codes.ALIAS, event, f"alias *{'…' if self._is_secret() else event.anchor}", hint)
-        if self._expects_key():
-            self._stack[-1].key, self._stack[-1].expects_key = _RefusedKey(), False
+            name = "…" if self._nesting.is_secret() else event.anchor
+            self._refuse(error_codes.ALIAS, event, f"alias *{name}", hint)
+        if self._nesting.expects_key():
+            self._nesting.refuse_key()
         else:
-            self._refused.add(self._path())
+            self._refused.add(self._nesting.path())
             self._put(event, None)
             self._close_hidden(event, None)
 
@@ -330,33 +271,33 @@ class _Builder:
             return False
         container: dict[Any, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
         if len(self._stack) == 1 and self._stack[0].key in SECRET_SECTIONS and container == {}:
-            self._stack[0].secret, self._hidden_from = False, None
+            self._stack[0].secret, self.hidden.begin = False, None
         if event.anchor is not None or event.tag is not None:
             self._refuse_properties(event)
-        below_secret = self._is_secret()
-        if self._expects_key():
+        below_secret = self._nesting.is_secret()
+        if self._nesting.expects_key():
             index = event.start_mark.index
             summary, hint = "a list or a mapping is used as a key", "write a plain word before the colon"
             if self._text[index - 1 : index + 1] == "{{":
                 summary, hint = "template braces: {{ … }}", "write the value itself; hookline expands no templates"
             self._refuse(error_codes.KEY_NOT_STRING, event, summary, hint)
-            if self._path():
-                self._refused.add(self._path())
-            self._stack[-1].key, self._stack[-1].expects_key = _RefusedKey(), False
+            if self._nesting.path():
+                self._refused.add(self._nesting.path())
+            self._nesting.refuse_key()
         else:
             self._put(event, container)
-        self._stack.append(_Frame(container, isinstance(container, dict), below_secret, below_secret))
+        self._stack.append(OpenContainer(container, isinstance(container, dict), below_secret, below_secret))
         return True
 
     def _put(self, event: _Event, value: Any) -> None:
         if self._with_positions:
-            self._positions.values[self._path()] = _position(event)
-        frame = self._stack[-1] if self._stack else None
-        if frame is None:
+            self._positions.values[self._nesting.path()] = _position(event)
+        parent = self._stack[-1] if self._stack else None
+        if parent is None:
             self._root, self._root_line = value, event.start_mark.line + 1
-        elif isinstance(frame.container, list):
-            frame.container.append(value)
+        elif isinstance(parent.container, list):
+            parent.container.append(value)
         else:
-            if isinstance(frame.key, str):
-                frame.container[frame.key] = value
-            frame.expects_key = True
+            if isinstance(parent.key, str):
+                parent.container[parent.key] = value
+            parent.expects_key = True
