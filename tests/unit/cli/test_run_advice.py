@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hookline.cli.commands.relay import print_advice
+from hookline.cli.run_advice import print_advice
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.relay import Ending, RelaySettings
 from hookline.relay.routing import Defaults
