@@ -12,6 +12,7 @@ import pytest
 from command_run import Run, run_captured
 from hookline.settings import CI_VARIABLES
 from hookline_process import Lab
+from starting_order import starting_order
 
 # Variables that change the output, the user, the state or the connections of a command. A test sets those it needs.
 _VARIABLES = (
@@ -28,6 +29,18 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name.upper() in _VARIABLES or name.startswith("HOOKLINE_"):
             del os.environ[name]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let the workers of a parallel run begin with the long tests. `trylast`: after -m has left tests out."""
+    if (worker := getattr(config, "workerinput", None)) is not None:
+        items[:] = starting_order(items, _seconds, int(worker["workercount"]))
+
+
+def _seconds(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("starts_first")
+    return 0.0 if mark is None else float(mark.args[0])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -114,5 +114,11 @@ def reading(
             source.read()
 
 
+def clock_of_speed(seconds_per_second: float) -> Timing:
+    """The timing of a source whose clock is quicker than the real one."""
+    begin = time.monotonic()
+    return Timing(monotonic=lambda: begin + (time.monotonic() - begin) * seconds_per_second, wait_seconds=0.1)
+
+
 def numbered(count: int, start: int = 0) -> Sequence[bytes]:
     return [b"%d" % number for number in range(start, start + count)]

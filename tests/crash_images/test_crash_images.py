@@ -64,6 +64,7 @@ def checked(seeds: Iterator[int] | tuple[int, ...], root: Path, share: float) ->
     return reports
 
 
+@pytest.mark.starts_first(60)
 def test_each_power_cut_leaves_a_sound_spool(root: Path) -> None:
     """Every image opens, holds each acknowledged event once, and ends with a transaction that may be the last."""
     assert MIN_IMAGES <= sum(one.distinct for one in checked(SEEDS, root, SHARE))

@@ -13,10 +13,12 @@ from contract.memory_spool import Data, MemorySpool
 from hookline.errors import HooklineError, SpoolStalled
 from hookline.relay.sources.kafka.assignment import MAX_WAITING_LINES
 from hookline.relay.sources.source import Position
-from hookline.relay.sources.timing import Timing
 from kafka_cluster import KafkaCluster, kafka_cluster
-from kafka_reader import Reader, numbered, reading
+from kafka_reader import Reader, clock_of_speed, numbered, reading
 from waiting import wait_until
+
+# The shortest that does not depend on the speed of the machine. The source polls every half second.
+PATIENCE = {"max.poll.interval.ms": 5000, "session.timeout.ms": 3000}
 
 
 @pytest.fixture(scope="module")
@@ -127,10 +129,10 @@ def test_a_rebalance_loses_and_repeats_nothing(running_cluster: KafkaCluster, to
             threads = [threading.Thread(target=read, args=(one,)) for one in (first, second)]
             for thread in threads:
                 thread.start()
-            wait_until(lambda: second.said("partitions assigned"), within_seconds=30)
+            wait_until(lambda: second.said("partitions assigned"))
             for partition in range(partitions):
                 own.produce(partition, *numbered(each // 2, each // 2))
-            wait_until(lambda: len(first.lines) + len(second.lines) == partitions * each, within_seconds=30)
+            wait_until(lambda: len(first.lines) + len(second.lines) == partitions * each)
             stop.set()
             for thread in threads:
                 thread.join()
@@ -151,8 +153,7 @@ def test_a_rebalance_loses_and_repeats_nothing(running_cluster: KafkaCluster, to
 def test_a_relay_without_partitions(one: Topic, spool: MemorySpool) -> None:
     """There are more relays than partitions. With --follow, a relay waits until another one ends; else it ends.
     The clock of this test is quick."""
-    begin = time.monotonic()
-    quick = Timing(monotonic=lambda: begin + (time.monotonic() - begin) * 30, wait_seconds=0.1)
+    quick = clock_of_speed(30.0)
     with reading(one.address, spool, follow=True) as first:
         one.produce(0, b"first")
         first.read_until(lambda: bool(first.lines))
@@ -204,7 +205,7 @@ def test_messages_that_are_removed_while_the_spool_is_full(one: Topic, spool: Me
     one.produce(0, *numbered(6000))
     with reading(one.address, spool, follow=True) as reader:
         wait_until(lambda: reader.source.progress()[0] > 4 * MAX_WAITING_LINES // 2)
-        time.sleep(1.5)  # until the partition is paused
+        wait_until(lambda: reader.source._thread._is_paused)  # type: ignore[attr-defined]
         one.cluster.delete_records(one.name, 0, 5900)
         reader.read_until(lambda: bool(reader.lines) and reader.lines[-1][1] == 5999)
         (fields,) = reader.said("messages were removed before they were read")
@@ -234,10 +235,10 @@ def test_a_topic_that_was_created_again_is_read_from_its_start(one: Topic, spool
 def test_a_full_spool_keeps_the_partitions(one: Topic, spool: MemorySpool) -> None:
     """While nobody reads for longer than the group's patience, the source buffers little and remains a member."""
     one.produce(0, *numbered(6000))
-    with reading(one.address, spool, follow=True, settings={"max.poll.interval.ms": 1000}) as reader:
+    with reading(one.address, spool, follow=True, settings=PATIENCE) as reader:
         reader.read()
         wait_until(lambda: reader.source.progress()[0] > 0)
-        time.sleep(3.0)
+        time.sleep(6.0)  # longer than the patience
         assert reader.source.progress()[0] < 4 * (2 * MAX_WAITING_LINES)
         reader.read_until(lambda: len(reader.lines) == 6000)
         assert [] == reader.said("partitions revoked")
@@ -273,8 +274,7 @@ def test_a_failing_spool_ends_the_run(one: Topic, spool: MemorySpool) -> None:
 
 def test_an_end_that_nobody_answers(spool: MemorySpool) -> None:
     """Without --follow, a broker that is away for half a minute ends the run. The clock of this test is quick."""
-    begin = time.monotonic()
-    quick = Timing(monotonic=lambda: begin + (time.monotonic() - begin) * 30, wait_seconds=0.1)
+    quick = clock_of_speed(30.0)
     with kafka_cluster() as cluster:
         address = cluster.address("any")
     with reading(address, spool, timing=quick) as reader:

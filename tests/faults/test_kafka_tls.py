@@ -20,9 +20,8 @@ from hookline.relay.sources.kafka.kafka_address import kafka_address
 from hookline.relay.sources.kafka.kafka_consumer import KafkaConsumer
 from hookline.relay.sources.kafka.kafka_settings import kafka_settings
 from hookline.relay.sources.source import Position
-from hookline.relay.sources.timing import Timing
 from kafka_cluster import KafkaCluster, kafka_cluster
-from kafka_reader import Reader
+from kafka_reader import Reader, clock_of_speed
 from server_thread import join_connections, server_thread
 from source_reader import Notebook
 
@@ -59,11 +58,13 @@ def cluster_with_tls(
         yield cluster, f"kafka://localhost:{port}/feedback?group=g&tls=on"
 
 
-def read(address: str, ca_file: Path, certificate: SourceCertificate | None = None) -> list[bytes]:
-    """Opens the source as the relay does, and reads it to its end."""
+def read(
+    address: str, ca_file: Path, certificate: SourceCertificate | None = None, *, seconds_per_second: float = 1.0
+) -> list[bytes]:
+    """Opens the source as the relay does, and reads it to its end. Its clock has this speed."""
     spool, notes = MemorySpool(Data()), Notebook()
     options = BrokerOptions(follow=False, ca_file=ca_file, certificate=certificate)
-    source = open_broker(address, spool.positions, options, logger=notes, timing=Timing(wait_seconds=0.1))
+    source = open_broker(address, spool.positions, options, logger=notes, timing=clock_of_speed(seconds_per_second))
     try:
         reader = Reader(source, spool, notes)
         return reader.read_to_end()
@@ -93,7 +94,7 @@ def test_a_broker_that_demands_a_certificate(tmp_path: Path, own_key: bool) -> N
         assert [b"one", b"two"] == read(address, tmp_path / "ca.pem", given)
         if not own_key:
             with pytest.raises(HooklineError, match="Kafka cannot be reached"):
-                read(address, tmp_path / "ca.pem")
+                read(address, tmp_path / "ca.pem", seconds_per_second=30.0)
 
 
 def test_a_certificate_needs_tls(tmp_path: Path) -> None:
