@@ -273,7 +273,7 @@ def running(directory: Path, *options: str, groups: str | None = None) -> Iterat
         yield Endpoint(process, port, directory / "ca.pem", directory / "ledger")
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 def _share(text: str) -> tuple[str, float]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +99,7 @@ class Receiver:
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=120)
 
 
 class Lab:
@@ -180,6 +182,25 @@ class Lab:
                     process.stdin.close()
             assert process.stdout is not None
             process.stdout.close()
+
+    def wait_for_progress(self, relay: subprocess.Popen[bytes], *, within_seconds: float = 60.0) -> None:
+        """Wait until a relay may be killed without becoming careful at its next starts.
+
+        Kills without progress are crashes to the relay. After CRASHES_BEFORE_CARE of them it delivers one event after
+        the other, and takes the event in hand at a further kill for the cause. One start without progress is allowed
+        here. Returns also if the relay ends, or if it makes no progress in time, because it has nothing to do.
+        """
+        deadline = time.monotonic() + within_seconds
+        while relay.poll() is None and self._starts_without_progress() > 1 and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def _starts_without_progress(self) -> int:
+        path = self.directory / ".hookline" / "spool" / "spool.db"
+        try:
+            with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as spool:
+                return int(spool.execute("SELECT coalesce(max(starts), 0) FROM work").fetchone()[0])
+        except sqlite3.OperationalError:  # there is no spool yet
+            return 0
 
     def write_events(self, name: str, events: Iterable[dict[str, Any]]) -> Path:
         path = self.directory / name

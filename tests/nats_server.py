@@ -80,7 +80,7 @@ class NatsServer:
         """End at once, as in a crash."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(timeout=30)
+            self._process.wait(timeout=120)
             self._process = None
 
     def pause(self) -> None:

@@ -83,5 +83,5 @@ def running_pooler(server: Server) -> Iterator[Pooler]:
         yield pooler
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
         shutil.rmtree(directory, ignore_errors=True)

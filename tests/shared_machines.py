@@ -184,7 +184,7 @@ class Machines:
         running = self.processes[name].running
         assert running is not None
         running.terminate()
-        assert running.wait(timeout=60) in (0, 4, -signal.SIGTERM), self.log(name)
+        assert running.wait(timeout=120) in (0, 4, -signal.SIGTERM), self.log(name)
 
     def suspend(self, name: str, seconds: float) -> None:
         """SIGSTOP, and SIGCONT after some seconds."""
@@ -205,7 +205,7 @@ class Machines:
 
     def restart_database(self, seconds: float) -> None:
         """The server crashes and comes back. A process that starts without the database would end at once."""
-        wait_until(self._all_joined, within_seconds=60, detail=self.logs)
+        wait_until(self._all_joined, detail=self.logs)
         with self._fault("database", 0):
             self.server.stop()
             time.sleep(seconds)
@@ -213,6 +213,10 @@ class Machines:
 
     def log(self, name: str) -> str:
         return self.processes[name].log.read_text()[-6_000:]
+
+    def log_has(self, text: str) -> bool:
+        """Whether a process has logged a text."""
+        return any(text in process.log.read_text() for process in self.processes.values())
 
     def logs(self) -> str:
         return "\n".join(f"--- {name}\n{self.log(name)}" for name in self.processes)

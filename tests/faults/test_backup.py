@@ -50,7 +50,7 @@ def in_postgresql(lab: Lab) -> Backup:
     dump = lab.directory / "spool.dump"
 
     def run(program: str, *arguments: object) -> None:
-        subprocess.run([server.binaries / program, *map(str, arguments)], check=True, timeout=60)
+        subprocess.run([server.binaries / program, *map(str, arguments)], check=True, timeout=120)
 
     def lose() -> None:
         server.execute("postgres", f"DROP DATABASE {database} WITH (FORCE)", f"CREATE DATABASE {database}")

@@ -41,4 +41,4 @@ def test_expensive_handshakes_beside_a_good_endpoint(lab: Lab) -> None:
             assert accepted["expensive"] < EVENTS // 10
             wait_until(lambda: has("expensive", 2), within_seconds=PATIENCE, process=relay, detail=lambda: accepted)
             relay.terminate()
-            assert 4 == relay.wait(timeout=60)
+            assert 4 == relay.wait(timeout=120)

@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
 
+import pytest
+
 from faulty_endpoint import running
 from hookline.errors import SpoolStalled
 from hookline.relay.spool.factory import spool_store
@@ -45,6 +47,12 @@ class Pair:
 
     def is_streaming(self) -> bool:
         return bool(self.primary.execute("postgres", "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'"))
+
+    def wait_for_standby(self) -> None:
+        """Wait until the standby has everything that the primary has committed until now."""
+        (place,) = self.primary.execute("postgres", "SELECT pg_current_wal_lsn()::text")[0]
+        replayed = f"SELECT pg_last_wal_replay_lsn() >= '{place}'::pg_lsn"
+        wait_until(lambda: self.standby.execute("postgres", replayed) == [(True,)])
 
     def fail_over(self) -> None:
         """The primary dies, and the standby takes its place."""
@@ -119,7 +127,7 @@ def test_lost_outcomes_of_idle_endpoints_are_pending_again(lab: Lab) -> None:
         start(machines)
         audit = Audit(machines.endpoint.ledger)
         wait_until(lambda: tally("read") == 100, detail=machines.logs)
-        time.sleep(1.0)  # the standby has everything until here
+        both.wait_for_standby()
         both.standby.stop()
         os.kill(machines.endpoint.process.pid, signal.SIGCONT)
         wait_until(lambda: audit.accepted() >= 100 and tally("pending") == 0, detail=machines.logs)
@@ -130,6 +138,7 @@ def test_lost_outcomes_of_idle_endpoints_are_pending_again(lab: Lab) -> None:
         assert both.machines.all_run()
 
 
+@pytest.mark.starts_first(16)
 def test_an_asynchronous_standby_can_lose_what_a_log_does_not_keep(lab: Lab) -> None:
     """The primary commits without its standby, and dies. Of a file, the relay reads the lost lines again. The events
     of a pipe are lost if they were not sent before; events that were sent are sent again."""
@@ -140,7 +149,7 @@ def test_an_asynchronous_standby_can_lose_what_a_log_does_not_keep(lab: Lab) -> 
         audit = Audit(machines.endpoint.ledger)
         wait_until(lambda: audit.accepted() == 1000, detail=machines.logs)
         wait_until(lambda: not spool_store(both.location).statistics().spool_status(now=time.time()).tally["pending"])
-        time.sleep(1.0)  # the standby has everything until here
+        both.wait_for_standby()
         both.standby.stop()
         write_events(lab, 1000, 2000)
         wait_until(lambda: audit.accepted() == 2000, detail=machines.logs)

@@ -67,7 +67,7 @@ def test_a_good_endpoint_beside_hanging_connections(lab: Lab, webhooks: int, con
             assert says["connections"]["open"] <= says["connections"]["max"] < DESCRIPTORS
             assert says["ready"], says["unready"]
             relay.terminate()
-            assert 4 == relay.wait(timeout=60)
+            assert 4 == relay.wait(timeout=120)
     assert "Too many open files" not in (lab.directory / "relay.log").read_text()
     seen.update((entry.path, entry.accepted) for entry in ledger.news())
     assert seen["/as/hang", False] <= says["connections"]["max"], "nobody has answered the first ones yet"

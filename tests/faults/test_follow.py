@@ -22,7 +22,7 @@ from hookline_process import Lab, Receiver, adds_up
 from waiting import wait_until
 
 BURST = 60
-SECONDS = 60
+SECONDS = 120
 
 
 class Log:
@@ -287,6 +287,7 @@ def test_killed_while_logs_rotate(lab: Lab) -> None:
                     log.make_room()
                     rng.choice([rename, copytruncate, rotated_to_gz])(log)
                     time.sleep(rng.uniform(0, 0.4))
+                lab.wait_for_progress(process)
                 process.kill()
         with relay(lab, log, receiver) as running:
             running.has_all()

@@ -47,6 +47,7 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
+@pytest.mark.starts_first(24)
 def test_a_full_disk_stops_reading_and_not_delivering(lab: Lab) -> None:
     """A full disk does not stop deliveries from the spool. Other events wait in their file, and none is lost."""
     assert shutil.which("unshare") is not None
@@ -73,7 +74,7 @@ def test_a_full_disk_stops_reading_and_not_delivering(lab: Lab) -> None:
             wait_until(lambda: "reading continues" in (lab.directory / "relay.log").read_text())
             wait_until(lambda: len(receiver.accepted()) >= FIRST + MORE)
             relay.send_signal(signal.SIGTERM)
-            assert 0 == relay.wait(timeout=60)
+            assert 0 == relay.wait(timeout=120)
         finally:
             relay.kill()
             relay.wait()

@@ -68,7 +68,7 @@ def test_a_good_endpoint_beside_bad_ones(lab: Lab, refusing: int) -> None:
 
             wait_until(all_arrived, within_seconds=PATIENCE, process=relay, detail=lambda: seen)
             relay.terminate()
-            assert 4 == relay.wait(timeout=60)
+            assert 4 == relay.wait(timeout=120)
     assert {("/feedback", True), ("/as/hang", False), ("/as/error", False)} == seen.keys()
     assert seen["/as/hang", False] <= 16, "nobody has answered the first ones yet"
 

@@ -42,6 +42,7 @@ def delivered_numbers(receiver: Receiver) -> list[int]:
     ]
 
 
+@pytest.mark.starts_first(12)
 def test_a_killed_relay_loses_nothing(lab: Lab, cluster: KafkaCluster) -> None:
     """Three partitions; kill -9 in the middle. Each event is once in the spool, and the order of messages holds."""
     cluster.create("feedback", 3)
@@ -141,7 +142,7 @@ def test_messages_that_arrive_are_delivered_until_the_relay_is_stopped(lab: Lab,
             assert ("kafka://127.0.0.1/feedback/0?group=hookline", 2) == (source["name"], source["offset"])
             assert 0 == source["reading"]["behindMessages"]
             relay.terminate()
-            assert 0 == relay.wait(timeout=30)
+            assert 0 == relay.wait(timeout=120)
     assert 2 == log.read_text().count("cannot be reached")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ def pending(lab: Lab) -> int:
 
 def stopped(relay: subprocess.Popen[bytes]) -> int:
     relay.send_signal(signal.SIGTERM)
-    return relay.wait(timeout=60)
+    return relay.wait(timeout=120)
 
 
 def test_pending_deliveries_go_to_the_new_url(lab: Lab) -> None:
@@ -120,13 +121,21 @@ def test_sighup_reads_secrets_again(lab: Lab) -> None:
     """A header's secret that was replaced is the new one after SIGHUP, and nothing in flight is disturbed."""
     secret = lab.secrets / "team"
     secret.write_text("one")
-    with lab.receiver() as receiver:
+    address = str(lab.directory / "notify")
+    lab.environment["NOTIFY_SOCKET"] = address
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, lab.receiver() as receiver:
+        manager.bind(address)
+        manager.settimeout(120)
         lab.apply(f"https://localhost:{receiver.port}/feedback", headers={"X-Team": {"file": "team"}})
         with following(lab, receiver) as relay:
             happens(lab, 1)
             wait_until(lambda: accepted(receiver) == {1})
             secret.write_text("two")
             relay.send_signal(signal.SIGHUP)
+            while b"RELOADING=1" not in manager.recv(4096):
+                pass
+            while b"READY=1" not in manager.recv(4096):  # the secret has been read
+                pass
             wait_until(lambda: "reloading" in (lab.directory / "relay.log").read_text())
             happens(lab, 2)
             wait_until(lambda: accepted(receiver) == {1, 2})

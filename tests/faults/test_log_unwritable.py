@@ -51,6 +51,7 @@ def start(lab: Lab, receiver: Receiver, stderr: int, *arguments: str) -> subproc
     )  # fmt: skip
 
 
+@pytest.mark.starts_first(9)
 @pytest.mark.parametrize("fails", ["full disk", "reader gone", "unread pipe", "stopped terminal"])
 def test_a_log_that_fails_holds_up_nothing(lab: Lab, fails: str) -> None:
     """All events are delivered, the exit code is that of the work, and SIGTERM ends a relay that follows its log."""
@@ -65,7 +66,7 @@ def test_a_log_that_fails_holds_up_nothing(lab: Lab, fails: str) -> None:
         wait_until(lambda: len(receiver.records()) == 2 * EVENTS, process=process)
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
         assert 0 == process.returncode
 
 
@@ -87,7 +88,7 @@ def test_a_closed_terminal_holds_up_nothing(lab: Lab) -> None:
         wait_until(lambda: json.loads(status.read_bytes())["log_lines_lost"] > 0, process=process)
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
         assert 0 == process.returncode
 
 
@@ -100,7 +101,7 @@ def test_closed_descriptors(lab: Lab, closed: str) -> None:
         arguments = (*HOOKLINE, *lab.relay_arguments(receiver, "--log-level", "debug", str(events)))
         script = f'exec "$@" {closed}'
         done = subprocess.run(("sh", "-c", script, "sh", *arguments), cwd=lab.directory, env=clean_environment(),
-                              check=False, timeout=60)  # fmt: skip
+                              check=False, timeout=120)  # fmt: skip
         assert 0 == done.returncode
         assert 20 == len(receiver.records())
     lab.hookline("status")
@@ -112,7 +113,7 @@ def test_a_missing_input_is_not_an_empty_one(lab: Lab) -> None:
         lab.apply(f"https://localhost:{receiver.port}/feedback")
         arguments = (*HOOKLINE, *lab.relay_arguments(receiver, "-"))
         done = subprocess.run(("sh", "-c", 'exec "$@" <&-', "sh", *arguments), cwd=lab.directory, check=False,
-                              env=clean_environment(), timeout=60, capture_output=True)  # fmt: skip
+                              env=clean_environment(), timeout=120, capture_output=True)  # fmt: skip
     assert done.returncode != 0
     assert b"Traceback" not in done.stderr
     assert b"standard input" in done.stderr
@@ -131,5 +132,5 @@ def test_lost_lines_are_counted(lab: Lab) -> None:
                 wait_until(lambda: status.exists() and json.loads(status.read_bytes())["log_lines_lost"] > 0)
             finally:
                 process.terminate()
-                process.communicate(timeout=60)
+                process.communicate(timeout=120)
     assert 0 == process.returncode

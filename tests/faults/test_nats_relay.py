@@ -52,7 +52,7 @@ def tally(lab: Lab) -> dict[str, int]:
 
 def end(relay: subprocess.Popen[bytes]) -> int:
     relay.send_signal(signal.SIGTERM)
-    return relay.wait(timeout=30)
+    return relay.wait(timeout=120)
 
 
 def test_a_relay_that_is_killed_loses_nothing(lab: Lab) -> None:
@@ -72,7 +72,8 @@ def test_a_relay_that_is_killed_loses_nothing(lab: Lab) -> None:
             relay.kill()
             relay.wait()
         proxy.deaf = False
-        stored = tally(lab)["read"]
+        before = tally(lab)
+        stored = before["read"] - before.get("duplicates", 0)  # a slow relay gets messages again before the kill
         assert 0 == server.consumer("killed")["ack_floor"]["stream_seq"]
         summary = lab.relay(receiver, server.address("killed"), code=3)
         assert (count, stored) == (summary["read"], summary["duplicates"])
@@ -127,11 +128,12 @@ def test_two_relays_share_a_stream(lab: Lab, tmp_path_factory: pytest.TempPathFa
     assert all(shares)
 
 
+@pytest.mark.starts_first(16)
 def test_a_full_spool_holds_the_stream_back(lab: Lab) -> None:
     """The messages remain in the stream. Those that the relay has already are not delivered again."""
     server = shared_nats()
     server.add_stream("full-spool")
-    server.add_consumer("full-spool", "hookline", **CONSUMER)
+    server.add_consumer("full-spool", "hookline", **CONSUMER | {"ack_wait": 10 * SECOND})
     server.publish("full-spool", [event(number) for number in range(3000)])
     with lab.receiver() as receiver:
         apply(lab, receiver)
@@ -139,7 +141,7 @@ def test_a_full_spool_holds_the_stream_back(lab: Lab) -> None:
         arguments = lab.relay_arguments(receiver, "--follow", "--spool-max", "700", server.address("full-spool"))
         with lab.running(*arguments) as relay:
             wait_until(lambda: server.consumer("full-spool")["ack_floor"]["stream_seq"] >= 700, process=relay)
-            time.sleep(7.0)  # longer than the time after which a message is delivered again
+            time.sleep(12.0)  # longer than the time after which a message is delivered again
             state = server.consumer("full-spool")
             assert 0 == state["num_redelivered"]
             assert state["num_pending"] >= 500
@@ -167,7 +169,7 @@ def test_the_server_restarts_during_the_run(lab: Lab) -> None:
             server.kill()
             time.sleep(1.0)
             server.start()
-            output, _ = relay.communicate(timeout=60)
+            output, _ = relay.communicate(timeout=120)
         assert 0 == relay.returncode
         summary = json.loads(output)
         assert (2000, 0) == (summary["delivered"], summary["pending"])

@@ -55,15 +55,16 @@ def test_messages_are_acknowledged_after_they_are_durable_only() -> None:
         assert 10 == len(reader.read_to_end())
 
 
+@pytest.mark.starts_first(13)
 def test_a_message_that_waits_is_kept_and_not_delivered_again() -> None:
     """While the spool is full, the source tells the server that it still has the messages, and requests no more."""
     server = shared_nats()
     server.add_stream("full")
     server.publish("full", numbered(5000))
-    server.add_consumer("full", "hookline", ack_policy="explicit", ack_wait=5 * 10**9, max_ack_pending=20000)
+    server.add_consumer("full", "hookline", ack_policy="explicit", ack_wait=10 * 10**9, max_ack_pending=20000)
     with nats_reader(server, "full") as reader:
         lines = reader.read(acknowledge=False)
-        time.sleep(7.0)  # longer than the time after which a message is delivered again
+        time.sleep(12.0)  # longer than the time after which a message is delivered again
         state = server.consumer("full")
         assert 0 == state["num_redelivered"]
         assert state["num_ack_pending"] <= len(lines) + 2 * MAX_LINES_PER_BATCH
@@ -112,7 +113,8 @@ def test_a_relay_that_follows_outlives_the_server() -> None:
         with nats_reader(server, "restart", follow=True) as reader:
             seen = {line.number for line in reader.read(acknowledge=False)}
             server.kill()
-            time.sleep(1.5)  # some attempts to connect
+            wait_until(lambda: "source is away, the relay tries again" in reader.log.texts())
+            time.sleep(1.5)  # some attempts to connect, which are not logged
             reader.acknowledge(reader.batches[0])
             server.start()
             server.publish("restart", numbered(50, 100))
@@ -165,6 +167,7 @@ def test_a_finite_run_needs_the_server_at_its_start() -> None:
         assert failed.value.hint
 
 
+@pytest.mark.starts_first(17)
 def test_a_cluster_loses_a_server() -> None:
     """A stream with three copies. The server to which the relay is connected is killed; nothing is lost."""
     with running_cluster() as servers:

@@ -154,7 +154,7 @@ def ended(directory: Path, arguments: list[str], stdout: str) -> tuple[int, str]
     command = " ".join(["exec", *HOOKLINE, *(f"'{one}'" for one in arguments), stdout])
     done = subprocess.run(
         ["bash", "-c", command], cwd=directory, env=clean_environment(), stdin=subprocess.DEVNULL,
-        capture_output=True, timeout=60, check=False,
+        capture_output=True, timeout=120, check=False,
     )  # fmt: skip
     return done.returncode, done.stderr.decode()
 

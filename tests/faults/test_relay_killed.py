@@ -60,27 +60,27 @@ def all_there(lab: Lab, receiver: Receiver, events: int) -> Counter[str]:
     return Counter(request["headers"]["webhook-id"] for request in accepted)
 
 
-def kill_under_way(relay: subprocess.Popen[bytes], receiver: Receiver, rng: random.Random, max_bytes: int) -> bool:
+def kill_under_way(lab: Lab, relay: subprocess.Popen[bytes], receiver: Receiver, rng: random.Random) -> bool:
     """Kill a relay at a random moment: within its start, or after a random amount of further requests.
 
     Args:
+        lab: has the spool.
         relay: the process.
         receiver: records the requests. The size of its record measures the progress, at any speed of the machine.
         rng: chooses the moment.
-        max_bytes: the largest amount of recorded requests until the kill.
 
     Returns:
         Whether the relay was killed. It was not if it ended before.
     """
     recorded = receiver.record_file.stat().st_size if receiver.record_file.exists() else 0
     at_start = rng.random() < 0.2
-    # A start takes some 0.1 s. Three kills without progress would be crashes that a line or a delivery causes.
     deadline = time.monotonic() + (rng.uniform(0.0, 0.06) if at_start else 60.0)
-    target = recorded + rng.randrange(max_bytes)
+    target = recorded + rng.randrange(MAX_BYTES_UNTIL_KILL)
     while relay.poll() is None and time.monotonic() < deadline:
         if not at_start and receiver.record_file.exists() and receiver.record_file.stat().st_size > target:
             break
         time.sleep(0.005)
+    lab.wait_for_progress(relay)
     if relay.poll() is not None:
         return False
     relay.kill()
@@ -99,7 +99,7 @@ def test_from_a_file_nothing_is_lost(lab: Lab, events: int, most_kills: int) -> 
         kills = 0
         while kills < most_kills:
             with lab.running(*lab.relay_arguments(receiver, log)) as relay:
-                if not kill_under_way(relay, receiver, rng, MAX_BYTES_UNTIL_KILL):
+                if not kill_under_way(lab, relay, receiver, rng):
                     break
                 kills += 1
         summary = lab.relay(receiver, log)
@@ -151,7 +151,7 @@ def test_from_a_pipe_a_rerun_repeats_only_what_was_in_flight(lab: Lab, events: i
                 lab.running(*lab.relay_arguments(receiver, "-"), stdin=subprocess.PIPE) as relay,
                 producing(relay, lines),
             ):
-                if not kill_under_way(relay, receiver, rng, MAX_BYTES_UNTIL_KILL):
+                if not kill_under_way(lab, relay, receiver, rng):
                     break
                 kills += 1
         summary = lab.relay(receiver, "-", stdin=b"".join(lines))

@@ -52,7 +52,7 @@ def machines_with_spool(lab: Lab) -> Iterator[Machines]:
 
 def migrate(machines: Machines, program: tuple[str, ...]) -> subprocess.CompletedProcess[bytes]:
     command = (*program, "spool", "migrate", "--spool", machines.location())
-    return subprocess.run(command, capture_output=True, check=False, timeout=60, env=clean_environment())
+    return subprocess.run(command, capture_output=True, check=False, timeout=120, env=clean_environment())
 
 
 @pytest.mark.soak
@@ -71,12 +71,12 @@ def test_a_rolling_upgrade_loses_nothing(lab: Lab) -> None:
             written += EVENTS_PER_STEP
 
         def all_accepted() -> None:
-            wait_until(lambda: not audit.missing(written), within_seconds=120, detail=machines.logs)
+            wait_until(lambda: not audit.missing(written), detail=machines.logs)
 
         more_events()
         machines.add("reader", "relay", "--follow", "--name", "log", LOG)
         machines.add("deliverer", "deliver")
-        wait_until(machines.is_balanced, within_seconds=60, detail=machines.logs)
+        wait_until(machines.is_balanced, detail=machines.logs)
         for name in ("deliverer", "reader"):
             refused = migrate(machines, NEWER)
             assert (8, True) == (refused.returncode, b"is in use by an older hookline" in refused.stderr)
@@ -84,7 +84,7 @@ def test_a_rolling_upgrade_loses_nothing(lab: Lab) -> None:
             machines.stop(name)
             machines.processes[name].program = NEWER
             machines.start(name)
-            wait_until(machines.is_balanced, within_seconds=60, detail=machines.logs)
+            wait_until(machines.is_balanced, detail=machines.logs)
             all_accepted()
         assert b"Nothing to do" in migrate(machines, HOOKLINE).stdout
         more_events()
@@ -93,7 +93,7 @@ def test_a_rolling_upgrade_loses_nothing(lab: Lab) -> None:
         ended = time.time()
         more_events()
         all_accepted()
-        wait_until(machines.is_balanced, within_seconds=60, detail=machines.logs)
+        wait_until(machines.is_balanced, detail=machines.logs)
         older = migrate(machines, HOOKLINE)
         assert (8, True) == (older.returncode, b"written by a newer hookline" in older.stderr)
         assert machines.all_run(), machines.logs()

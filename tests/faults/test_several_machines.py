@@ -120,6 +120,7 @@ def unexplained(machines: Machines, audit: Audit) -> list[Any]:
     return found
 
 
+@pytest.mark.starts_first(30)
 @pytest.mark.parametrize("size", SIZES)
 def test_nothing_is_lost_while_machines_fail(lab: Lab, size: Size) -> None:
     """Two readers and three deliverers; each fault happens to one of them while events flow."""
@@ -147,7 +148,7 @@ def test_nothing_is_lost_while_machines_fail(lab: Lab, size: Size) -> None:
         assert machines.all_run(), machines.logs()
         store = spool_store(machines.location())
         wait_until(lambda: not store.statistics().spool_status(now=time.time()).tally["pending"],
-                   within_seconds=60, detail=machines.logs)  # fmt: skip
+                   detail=machines.logs)  # fmt: skip
         tally = dict(store.statistics().spool_status(now=time.time()).tally)
         duplicates = sum(len(entries) - 1 for entries in audit.entries())
         sys.stderr.write(f"{written} events, {faults} faults, {time.monotonic() - started:.0f} s, "
@@ -158,7 +159,7 @@ def test_nothing_is_lost_while_machines_fail(lab: Lab, size: Size) -> None:
         assert [] == audit.bodies_changed()
         assert [] == audit.out_of_order()
         assert [] == unexplained(machines, audit)
-        wait_until(machines.is_balanced, within_seconds=60, detail=lambda: f"{machines.owners()}\n{machines.logs()}")
+        wait_until(machines.is_balanced, detail=lambda: f"{machines.owners()}\n{machines.logs()}")
         for name in machines.processes:
             machines.stop(name)
 
@@ -171,6 +172,7 @@ def too_many(times: list[float], allowed: int, window_seconds: float) -> list[fl
     return [last for first, last in zip(times, times[allowed:], strict=False) if last - first < window_seconds]
 
 
+@pytest.mark.starts_first(14)
 def test_the_limits_of_an_endpoint_hold_over_all_processes(lab: Lab) -> None:
     """Three processes never exceed concurrency and rate, but for one timeout after one of them was killed."""
     with shared_spool(lab, "--hold", str(HOLD_SECONDS), concurrency=CONCURRENCY, rateLimit=f"{RATE}/s") as machines:
@@ -179,11 +181,11 @@ def test_the_limits_of_an_endpoint_hold_over_all_processes(lab: Lab) -> None:
         for n in (1, 2):
             machines.add(f"d{n}", "deliver")
         audit = Audit(machines.endpoint.ledger)
-        wait_until(machines.is_balanced, within_seconds=60, detail=machines.logs)
-        wait_until(lambda: audit.accepted() > SANDBOXES * RATE, within_seconds=60, detail=machines.logs)
+        wait_until(machines.is_balanced, detail=machines.logs)
+        wait_until(lambda: audit.accepted() > SANDBOXES * RATE, detail=machines.logs)
         machines.kill("d1")
         enough = audit.accepted() + SANDBOXES * RATE * 3
-        wait_until(lambda: audit.accepted() > enough, within_seconds=60, detail=machines.logs)
+        wait_until(lambda: audit.accepted() > enough, detail=machines.logs)
         killed = machines.faults[0].end
         by_path: dict[str, list[float]] = {}
         for entry in sorted((one for entries in audit.entries() for one in entries), key=lambda one: one.time):
@@ -204,22 +206,23 @@ def test_an_operator_reaches_every_owner(lab: Lab) -> None:
             machines.add(f"d{n}", "deliver")
         audit = Audit(machines.endpoint.ledger)
         read = sum(message_of(number) % 2 == 0 for number in range(SANDBOXES * 12))
-        wait_until(lambda: audit.accepted() == read, within_seconds=60, detail=machines.logs)
-        wait_until(machines.is_balanced, within_seconds=60, detail=machines.logs)
+        wait_until(lambda: audit.accepted() == read, detail=machines.logs)
+        wait_until(machines.is_balanced, detail=machines.logs)
         paused = sorted({sandbox_of(number) for number in range(200) if message_of(number) % 2 == 0})[:8]
         where = ("--spool", machines.location())
         for sandbox in paused:
             lab.hookline("pause", f"{ORGANIZATION}/{sandbox}", *where)
-        time.sleep(1.5)
+        wait_until(lambda: all(machines.log_has(f"paused webhook={ORGANIZATION}/{one}\n") for one in paused),
+                   detail=machines.logs)  # fmt: skip
         write_logs(machines, SANDBOXES * 12, SANDBOXES * 24)
         held = sum(message_of(number) % 2 == 0 and sandbox_of(number) in paused
                    for number in range(SANDBOXES * 12, SANDBOXES * 24))  # fmt: skip
-        wait_until(lambda: audit.accepted() == 2 * read - held, within_seconds=60, detail=machines.logs)
+        wait_until(lambda: audit.accepted() == 2 * read - held, detail=machines.logs)
         time.sleep(1.0)
         assert 2 * read - held == audit.accepted()
         for sandbox in paused:
             lab.hookline("resume", f"{ORGANIZATION}/{sandbox}", *where)
-        wait_until(lambda: audit.accepted() == 2 * read, within_seconds=10, detail=machines.logs)
+        wait_until(lambda: audit.accepted() == 2 * read, detail=machines.logs)
 
 
 def test_a_standby_reads_on(lab: Lab) -> None:
@@ -229,15 +232,15 @@ def test_a_standby_reads_on(lab: Lab) -> None:
         for n in (1, 2):
             machines.add(f"r{n}", "relay", "--follow", "--name", "log", "events1.ndjson", "events2.ndjson")
         audit = Audit(machines.endpoint.ledger)
-        wait_until(lambda: audit.accepted() == 600, within_seconds=60, detail=machines.logs)
+        wait_until(lambda: audit.accepted() == 600, detail=machines.logs)
         wait_until(lambda: any("standby" in machines.log(n) for n in ("r1", "r2")), detail=machines.logs)
         reader, standby = ("r1", "r2") if "standby" in machines.log("r2") else ("r2", "r1")
         machines.suspend(reader, LEASE_SECONDS + 2)
         wait_until(lambda: "this process reads the sources now" in machines.log(standby), detail=machines.logs)
         write_logs(machines, 600, 1200)
-        wait_until(lambda: audit.accepted() == 1200, within_seconds=60, detail=machines.logs)
+        wait_until(lambda: audit.accepted() == 1200, detail=machines.logs)
         assert [] == audit.out_of_order()
         machines.stop(standby)
         write_logs(machines, 1200, 1500)
-        wait_until(lambda: audit.accepted() == 1500, within_seconds=60, detail=machines.logs)
+        wait_until(lambda: audit.accepted() == 1500, detail=machines.logs)
         assert 1500 == audit.identities()

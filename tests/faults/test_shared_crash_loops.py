@@ -54,7 +54,7 @@ class Machines:
     def crash(self, *parts: str, more: Sequence[str]) -> None:
         """Run a process until it ends without a word."""
         with self.running(*parts, more=more) as process:
-            assert -signal.SIGKILL == process.wait(timeout=60)
+            assert -signal.SIGKILL == process.wait(timeout=120)
 
     def delivered(self) -> list[str]:
         return [one["body"]["requestId"] for one in self.receiver.records()]
@@ -85,7 +85,7 @@ def test_a_line_ends_three_readers_and_not_a_fourth(machines: Machines) -> None:
         for _ in range(CRASHES_BEFORE_CARE + 1):
             machines.crash(NO_WAIT, CRASHING_PARSER, more=reads)
         with machines.running(NO_WAIT, CRASHING_PARSER, more=reads) as last:
-            assert 3 == last.wait(timeout=60)
+            assert 3 == last.wait(timeout=120)
         assert ["crashed"] == machines.reasons()
         assert sorted(OTHERS) == sorted(machines.delivered())
         assert deliverer.poll() is None

@@ -102,6 +102,8 @@ class Run:
         """Mostly a kill; sometimes the relay is asked to stop, and then its summary must add up."""
         assert relay.poll() is None, self.log()
         if self.random.random() < 0.85:
+            if self.audit.accepted() < self.size.events:
+                self.lab.wait_for_progress(relay)
             relay.kill()
             relay.wait()
             self.killed.append(self.lives)
@@ -112,7 +114,7 @@ class Run:
         """It commits before it goes, so no duplicate is explained by this. Asked before it listens to signals, it
         ends without a summary, and without having sent anything."""
         relay.terminate()
-        code = relay.wait(timeout=60)
+        code = relay.wait(timeout=120)
         if code == -signal.SIGTERM:
             assert not self.audit.has_heard_of(self.lives)
         else:
@@ -206,6 +208,7 @@ def handle(run: Run, log: RotatingLog, moment: Moment) -> None:
         time.sleep(run.random.uniform(0, 0.1))
 
 
+@pytest.mark.starts_first(35)
 @pytest.mark.parametrize("size", SIZES)
 def test_killed_while_the_log_rotates(lab: Lab, size: Size) -> None:
     """A followed log is renamed, compressed, copied and truncated, while the relay lives and while it is dead."""
@@ -246,6 +249,7 @@ def produce(relay: subprocess.Popen[bytes], first: int, end: int, *, then_close:
     return thread
 
 
+@pytest.mark.starts_first(40)
 @pytest.mark.parametrize("size", SIZES)
 def test_killed_while_reading_a_pipe(lab: Lab, size: Size) -> None:
     """The producer begins again where it is safe, and now and then at its very start: that sends nothing twice."""

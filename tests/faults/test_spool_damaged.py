@@ -466,7 +466,7 @@ def unfinished(directory: Path) -> None:
         "make(Path(sys.argv[1]))\n"
     )
     tests = str(Path(__file__).parents[1])
-    subprocess.run((sys.executable, "-c", script, str(directory), tests), check=False, timeout=60)
+    subprocess.run((sys.executable, "-c", script, str(directory), tests), check=False, timeout=120)
     assert (directory / "spool.db-wal").stat().st_size > 20 * PAGE_BYTES
 
 

@@ -174,11 +174,9 @@ async def test_lanes_post_while_the_spool_waits(cause: str, tmp_path: Path, monk
         async with delivering(spool, endpoints) as lanes:
             await until(lambda: all(len(one.accepted) >= BEFORE_THE_STALL for one in endpoints))
             with stall():
-                posted = [0, 0]
-                while posted != (now := [len(one.accepted) for one in endpoints]):
-                    posted = now
-                    await asyncio.sleep(0.1)
-                assert all(lane.full for lane in lanes), "a lane posts until its bound"
+                await until(lambda: all(lane.full for lane in lanes))  # a lane posts until its bound
+                await asyncio.sleep(0.1)
+                posted = [len(one.accepted) for one in endpoints]
                 assert sum(posted) - recorded(directory) <= 2 * (MIN_UNWRITTEN + CONCURRENCY)
             await until(lambda: recorded(directory) == 2 * EVENTS)
             threads = set(disk.threads)

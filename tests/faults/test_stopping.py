@@ -8,6 +8,8 @@ import socket
 import subprocess
 from threading import Thread
 
+import pytest
+
 from builders import as_lines, xdm_event
 from hookline_process import Lab, adds_up
 from waiting import wait_until
@@ -42,8 +44,8 @@ def test_what_was_taken_out_of_a_pipe_is_in_the_spool(lab: Lab) -> None:
             producer.start()
             wait_until(lambda: len(receiver.records()) > 20)
             relay.send_signal(signal.SIGTERM)
-            out, _ = relay.communicate(timeout=60)
-            producer.join(timeout=60)
+            out, _ = relay.communicate(timeout=120)
+            producer.join(timeout=120)
             ours.close()
         summary = json.loads(out)
         assert adds_up(summary)
@@ -64,7 +66,7 @@ def test_a_second_signal_ends_at_once_and_nothing_is_lost(lab: Lab) -> None:
             wait_until(lambda: json.loads(lab.hookline("list", "--format", "json").stdout)[0]["pending"])
             relay.send_signal(signal.SIGTERM)
             relay.send_signal(signal.SIGINT)
-            assert relay.wait(timeout=30) in {128 + signal.SIGTERM, 128 + signal.SIGINT}
+            assert relay.wait(timeout=120) in {128 + signal.SIGTERM, 128 + signal.SIGINT}
     with lab.receiver() as receiver:
         lab.apply(f"https://localhost:{receiver.port}/feedback")
         summary = lab.relay(receiver, log)
@@ -72,6 +74,7 @@ def test_a_second_signal_ends_at_once_and_nothing_is_lost(lab: Lab) -> None:
     assert 200 == summary["carried"] + summary["read"]
 
 
+@pytest.mark.starts_first(16)
 def test_grace_bounds_the_wait_for_what_is_in_flight(lab: Lab) -> None:
     """An endpoint that does not answer is not waited for longer than --grace; its events stay pending."""
     with lab.receiver("--delay", "15s") as receiver:
@@ -81,7 +84,7 @@ def test_grace_bounds_the_wait_for_what_is_in_flight(lab: Lab) -> None:
             wait_until((lab.directory / ".hookline" / "spool" / "spool.db").exists)
             wait_until(lambda: json.loads(lab.hookline("list", "--format", "json").stdout)[0]["pending"] == 5)
             relay.send_signal(signal.SIGTERM)
-            out, _ = relay.communicate(timeout=60)
+            out, _ = relay.communicate(timeout=120)
     assert (4, 5) == (relay.returncode, json.loads(out)["pending"])
 
 
@@ -99,4 +102,4 @@ def test_the_service_manager_is_told(lab: Lab) -> None:
             relay.send_signal(signal.SIGTERM)
             while b"STOPPING=1" not in told:
                 told = manager.recv(4096)
-            assert 130 == relay.wait(timeout=60)
+            assert 130 == relay.wait(timeout=120)
