@@ -191,10 +191,11 @@ class Lab:
         here. Returns also if the relay ends, or if it makes no progress in time, because it has nothing to do.
         """
         deadline = time.monotonic() + within_seconds
-        while relay.poll() is None and self._starts_without_progress() > 1 and time.monotonic() < deadline:
+        while relay.poll() is None and self.starts_without_progress() > 1 and time.monotonic() < deadline:
             time.sleep(0.02)
 
-    def _starts_without_progress(self) -> int:
+    def starts_without_progress(self) -> int:
+        """The most starts since the last progress of any work in the spool of the directory."""
         path = self.directory / ".hookline" / "spool" / "spool.db"
         try:
             with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as spool:

@@ -143,6 +143,7 @@ def test_a_restart_waits_after_crashes_and_says_so(lab: Lab, receiver: Receiver)
     for _ in range(4):
         run(lab, receiver, log, NO_WAIT, CRASHING_POST.replace(f'"{MARK}"', "request-"))
     assert 4 == 1 + starts(lab)["slot 0"]
+    assert lab.starts_without_progress() == max(starts(lab).values())
     long = "from hookline.relay.spool import crash_guard; crash_guard.FIRST_START_WAIT_SECONDS = 3600.0\n"
     long += "crash_guard.MAX_START_WAIT_SECONDS = 7200.0\n"
     lab.before = planted(long)
