@@ -18,8 +18,8 @@ from hookline.cli.dead_letter_options import (
 )
 from hookline.cli.options import RATE, examples, format_option, spool_option
 from hookline.cli.output.json_output import json_output, print_json
-from hookline.cli.output.progress import count_progress
 from hookline.cli.output.standard_streams import put_work_first
+from hookline.cli.progress.progress import count_progress
 from hookline.errors import Blocked, WrongUse
 from hookline.escaping import printable
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine

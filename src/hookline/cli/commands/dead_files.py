@@ -16,8 +16,8 @@ from hookline.cli.applied_state import open_or_create_spool
 from hookline.cli.dead_letter_options import filter_options, ids_argument, letter_count_text, warn_of_unknown_webhook
 from hookline.cli.options import examples, spool_option
 from hookline.cli.output.output_file import is_standard_output, open_output, refuse_output
-from hookline.cli.output.progress import count_progress
 from hookline.cli.output.standard_streams import put_work_first
+from hookline.cli.progress.progress import count_progress
 from hookline.errors import HooklineError
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode

@@ -14,8 +14,8 @@ from typing import IO
 import click
 
 from hookline.cli.options import config_option, examples
-from hookline.cli.output.printing_progress import printing_progress
 from hookline.cli.output.standard_streams import put_code_first, put_work_first
+from hookline.cli.progress.printing_progress import printing_progress
 from hookline.config.discovery import MAX_FILE_BYTES, FilePath, WebhookFile, read_file
 from hookline.config.formatting.formatter import FormattedFile, NotFormatted, format_file
 from hookline.config.found_files import files_to_format

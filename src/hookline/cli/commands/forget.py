@@ -10,8 +10,8 @@ from typing import Final
 import click
 
 from hookline.cli.options import TEXT, examples, spool_option
-from hookline.cli.output.progress import progress_bar
 from hookline.cli.output.standard_streams import put_work_first
+from hookline.cli.progress.progress import progress_bar
 from hookline.errors import Blocked
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode

@@ -34,7 +34,7 @@ from hookline.wiring.run_options import RelayOptions
 from hookline.wiring.run_relay import dry_run_relay, run_relay
 
 if TYPE_CHECKING:
-    from hookline.cli.output.relay_progress import ProgressBar
+    from hookline.cli.progress.relay_progress import ProgressBar
 
 
 @click.command(
@@ -150,7 +150,7 @@ def _require_name(options: RelayOptions) -> None:
 
 
 def _progress_bar() -> ProgressBar:
-    from hookline.cli.output.relay_progress import ProgressBar  # noqa: PLC0415 - loads rich
+    from hookline.cli.progress.relay_progress import ProgressBar  # noqa: PLC0415 - loads rich
 
     return ProgressBar()
 

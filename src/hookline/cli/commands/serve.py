@@ -26,10 +26,10 @@ from hookline.cli.options import (
     spool_option,
     state_option,
 )
-from hookline.cli.output.progress import progress_bar
 from hookline.cli.output.standard_streams import put_work_first
 from hookline.cli.output.yaml_writer import as_yaml
 from hookline.cli.plan_of_files import plan_of_files
+from hookline.cli.progress.progress import progress_bar
 from hookline.cli.status.drain_text import drain_cell, drain_sentence
 from hookline.cli.status.status_report import read_drain, read_limits
 from hookline.config.loader import load

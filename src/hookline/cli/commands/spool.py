@@ -12,9 +12,9 @@ from hookline.cli.commands.spool_move import spool_move_command
 from hookline.cli.commands.spool_setup import spool_copy_command, spool_init_command, spool_migrate_command
 from hookline.cli.options import PathParameter, examples, format_option
 from hookline.cli.output.json_output import print_json
-from hookline.cli.output.progress import progress_bar
 from hookline.cli.output.standard_streams import put_work_first
 from hookline.cli.output.tables import columns
+from hookline.cli.progress.progress import progress_bar
 from hookline.exit_codes import ExitCode
 from hookline.relay.spool.sqlite.recovery.recover import RecoveryResult, recover
 

@@ -12,9 +12,9 @@ import click
 
 from hookline.cli.options import SPOOL_LOCATION, TEXT, examples, format_option
 from hookline.cli.output.json_output import print_json
-from hookline.cli.output.progress import progress_bar
 from hookline.cli.output.standard_streams import put_work_first
 from hookline.cli.output.tables import columns
+from hookline.cli.progress.progress import progress_bar
 from hookline.errors import SpoolStalled, SpoolUnusable, WrongUse
 from hookline.relay.spool.factory import SpoolStore, spool_store
 from hookline.relay.spool.transfer import Contents, Moved, MovedPosition, move

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hookline.cli.output.relay_progress import progress_counter
 from hookline.cli.output.tables import duration_text, size_text
+from hookline.cli.progress.relay_progress import progress_counter
 from hookline.relay.relay import Progress
 
 
