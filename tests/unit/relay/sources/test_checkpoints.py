@@ -24,6 +24,7 @@ from hookline.relay.sources.checkpoints import (
     file_position,
     is_match,
 )
+from hookline.relay.sources.files.file_inspector import FileInspector
 from hookline.relay.sources.line_splitter import TAIL_BYTES
 from hookline.relay.sources.source import Position
 from source_reader import Book
@@ -481,9 +482,7 @@ def test_rotated_in_the_midst_of_the_search(path: Path, book: Book, monkeypatch:
         rotate(path)
         append(path, b"d1")
 
-    monkeypatch.setattr(
-        rotation_search.FileInspector, "inspect", once(rotation_search.FileInspector.inspect, happening)
-    )
+    monkeypatch.setattr(FileInspector, "inspect", once(FileInspector.inspect, happening))
     with book.following(path) as follower:
         follower.takes(b"a2", b"b1", b"c1", b"d1")
 
