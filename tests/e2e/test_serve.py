@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -145,9 +147,13 @@ def test_values_are_text(client: httpx.Client) -> None:
     paths = [
         *PAGES,
         *(f"/?page={page}" for page in range(2, 6)),
-        *(f"/dead-letters?page={page}" for page in range(2, 9)),
     ]
     answers = [client.get(path) for path in paths]
+    letters = [client.get("/dead-letters")]
+    while following := re.search(r'<a href="([^"]+)" rel="next"', letters[-1].text):
+        letters.append(client.get(unescape(following[1])))
+    assert 4 <= len(letters)
+    answers += letters
     for name, path in (
         ("q", "/"),
         ("q", "/lanes"),

@@ -11,10 +11,12 @@ import ssl
 import stat
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from html import unescape
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -243,6 +245,36 @@ def test_a_page_of_letters_keeps_no_others(small: Path) -> None:
     assert (61, 11) == (count.total, len(part))
     assert whole[50:] == part
     assert list(map(letter_identity, whole[:60])) == spool.letter_identities(60)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_new_letters_do_not_move_the_next_page(tmp_path: Path, shared: bool) -> None:
+    """Each letter is on one page, also if others die between two pages, and if many have the time of a page's end."""
+    spool, state = shared_location(tmp_path) if shared else str(tmp_path / "spool"), str(tmp_path / "state.db")
+    relay = spool_store(spool).open(since="now")
+
+    def kill(names: Iterable[str], at: float) -> list[str]:
+        letters = [delivery(name, address=ACME) for name in names]
+        relay.enqueue(intake(*letters), now=0.0, dedupe_window=DAY)
+        dead = [settlement(item, State.DEAD, reason="http 422", http=422) for item in fresh(relay, ACME)]
+        relay.settle(dead, now=at)
+        return [one.id.hex() for one in letters]
+
+    expected = kill(map(str, range(20)), 10.25)
+    for half in "ab":
+        expected += kill((f"{half}-{n}" for n in range(65)), 20.1)
+    site, link, found = site_at(state, spool), "/dead-letters?channel=email", list[str]()
+    for turn in range(3):
+        html = site.letters(dict(parse_qsl(urlsplit(link).query))).html
+        found += re.findall(r'<th scope="row"><a href="/dead-letter\?id=([^"]+)"', html)
+        kill((f"later-{turn}-{n}" for n in range(60)), 30.0 + turn)
+        links = re.findall(r'<a href="([^"]+)" rel="next"', html)
+        link = unescape(links[0]) if links else ""
+    relay.close()
+    assert "" == link
+    assert sorted(expected) == sorted(found)
+    refused = site.letters({"after": "20.1_100000"})
+    assert (HTTPStatus.BAD_REQUEST, True) == (refused.status, "not the end of a page" in refused.html)
 
 
 def test_both_stores(small: Path, tmp_path: Path) -> None:

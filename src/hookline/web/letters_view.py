@@ -17,7 +17,43 @@ LETTER_FILTERS: Final = ("webhook", "channel", "status", "reason", "http-status"
 # A page further behind needs a filter: each one reads all letters before it.
 MAX_LETTER_PAGES: Final = 20
 MAX_SHOWN_BODY_CHARACTERS: Final = 200_000
+MAX_SKIPPED_LETTERS: Final = 1000
+_KEY: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,20})?_[0-9]{1,6}")
 _HTTP_STATUS: Final = re.compile(r"[1-5][0-9]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class LetterPageEnd:
+    """The end of a page: the time of its last letter, and the number of letters of that time that were shown.
+
+    New letters have later times, so they do not move the letters of the next page, as they would move a number.
+    """
+
+    at: float
+    shown: int
+
+    @classmethod
+    def parse(cls, text: str) -> LetterPageEnd:
+        """Raises ValueError."""
+        at, _, shown = text.partition("_")
+        if not _KEY.fullmatch(text) or not (found := cls(float(at), int(shown))).is_usable:
+            raise ValueError(f"not the end of a page: {text!r:.60} (begin with the first page)")
+        return found
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the letters of its time are few enough to be read again and left out."""
+        return self.shown <= MAX_SKIPPED_LETTERS
+
+    def __str__(self) -> str:
+        return f"{self.at!r}_{self.shown}"
+
+    @classmethod
+    def of_page(cls, letters: Sequence[DeadLetter], before: LetterPageEnd | None) -> LetterPageEnd:
+        """The end of a page with these letters, which comes after `before`."""
+        last = letters[-1].at
+        shown = sum(one.at == last for one in letters)
+        return cls(last, shown + (before.shown if before is not None and before.at == last else 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,8 @@ class PageLinks(Protocol):
 
     def lanes(self, page: int = 1, search: str = "") -> str: ...
 
-    def letters(self, page: int = 1, filters: Mapping[str, str] | None = None) -> str: ...
+    def letters(self, page: int = 1, filters: Mapping[str, str] | None = None, after: str = "") -> str:
+        """`after` is the text of a LetterPageEnd: the page with the letters after it, if there is a server."""
 
     def letter(self, identity: str) -> str: ...
 
@@ -53,8 +54,8 @@ class ServedLinks:
     def lanes(self, page: int = 1, search: str = "") -> str:
         return _with_query("/lanes", {"q": search, "page": _page(page)})
 
-    def letters(self, page: int = 1, filters: Mapping[str, str] | None = None) -> str:
-        return _with_query("/dead-letters", {**(filters or {}), "page": _page(page)})
+    def letters(self, page: int = 1, filters: Mapping[str, str] | None = None, after: str = "") -> str:
+        return _with_query("/dead-letters", {**(filters or {}), "page": _page(page), "after": after})
 
     def letter(self, identity: str) -> str:
         return _with_query("/dead-letter", {"id": identity})
@@ -83,7 +84,12 @@ class FileLinks:
     def lanes(self, page: int = 1, search: str = "") -> str:  # noqa: ARG002 - as above
         return "lanes.html" if page == 1 else f"lanes-{page}.html"
 
-    def letters(self, page: int = 1, filters: Mapping[str, str] | None = None) -> str:  # noqa: ARG002 - as above
+    def letters(  # as above
+        self,
+        page: int = 1,
+        filters: Mapping[str, str] | None = None,  # noqa: ARG002
+        after: str = "",  # noqa: ARG002
+    ) -> str:
         return "dead-letters.html" if page == 1 else f"dead-letters-{page}.html"
 
     def letter(self, identity: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
@@ -13,12 +13,20 @@ from hookline.errors import HooklineError, Unusable, WrongUse
 from hookline.escaping import without_recipients
 from hookline.model import Address, Channel, FeedbackStatus
 from hookline.observe.drain import DrainForecast
-from hookline.relay.spool.admin import Filter
+from hookline.relay.delivery_record import DeadLetter
+from hookline.relay.spool.admin import Count, Filter
 from hookline.state.store import Stored
 from hookline.web.applied_state_reader import AppliedStateReader, AppliedWebhooks
 from hookline.web.inventory_view import inventory_rows, matching
 from hookline.web.lanes_view import lane_rows, lane_webhooks, spool_summary
-from hookline.web.letters_view import LETTER_FILTERS, MAX_LETTER_PAGES, letter_filter, letter_row, whole_letter
+from hookline.web.letters_view import (
+    LETTER_FILTERS,
+    MAX_LETTER_PAGES,
+    LetterPageEnd,
+    letter_filter,
+    letter_row,
+    whole_letter,
+)
 from hookline.web.links import PageLinks
 from hookline.web.page_templates import PageTemplates
 from hookline.web.paging import ROWS_PER_PAGE, RowsOfPage, page_number, rows_of_page
@@ -163,25 +171,46 @@ class Site:
             "statuses": [*map(str, FeedbackStatus)],
             "failure": None,
         }
-        number = min(page_number(query.get("page")), MAX_LETTER_PAGES)
+        number = 1 if self.links.live else min(page_number(query.get("page")), MAX_LETTER_PAGES)
         try:
             chosen = letter_filter(filters, self.sources.parse_time)
-            letters, count = self.sources.spool.newest_letters(
-                chosen, ROWS_PER_PAGE, skip=(number - 1) * ROWS_PER_PAGE
-            )
+            key = LetterPageEnd.parse(query["after"]) if query.get("after") else None
+            skip = (number - 1) * ROWS_PER_PAGE if key is None else key.shown
+            letters, count = self.sources.spool.newest_letters(chosen, ROWS_PER_PAGE + 1, skip=skip, after=key)
         except (HooklineError, ValueError) as failure:
             found = failure if isinstance(failure, HooklineError) else WrongUse(str(failure))
             return self._page("dead_letters.html", values | {"failure": found})
+        return self._page("dead_letters.html", values | self._letter_rows(letters, count, number, filters, key))
+
+    def _letter_rows(
+        self,
+        letters: Sequence[DeadLetter],
+        count: Count,
+        number: int,
+        filters: Mapping[str, str],
+        key: LetterPageEnd | None,
+    ) -> dict[str, Any]:
+        """The values of a page, whose letters have one more than the page if others follow.
+
+        Files are pages with numbers. A server's pages are found by the end of the page before: new letters would move
+        the rows of a page with a number.
+        """
         pages = min(MAX_LETTER_PAGES, max(1, -(-count.total // ROWS_PER_PAGE)))
-        shown = [letter_row(one, self._mask) for one in letters]
-        rows = RowsOfPage(shown, number, pages, count.total)
-        more = {
+        shown, follows = letters[:ROWS_PER_PAGE], len(letters) > ROWS_PER_PAGE
+        rows = RowsOfPage([letter_row(one, self._mask) for one in shown], number, pages, count.total)
+        if not self.links.live:
+            is_last = number == MAX_LETTER_PAGES and follows
+            neighbours = _neighbours(rows, lambda page: self.links.letters(page, filters))
+            return {"rows": rows, "count": count, "last_page": is_last, **neighbours}
+        end = LetterPageEnd.of_page(shown, key) if follows else None
+        is_last = end is not None and not end.is_usable
+        return {
             "rows": rows,
             "count": count,
-            "last_page": number == MAX_LETTER_PAGES and count.total > number * ROWS_PER_PAGE,
-            **_neighbours(rows, lambda page: self.links.letters(page, filters)),
+            "last_page": is_last,
+            "previous": self.links.letters(1, filters) if key is not None else None,
+            "following": self.links.letters(1, filters, str(end)) if end is not None and not is_last else None,
         }
-        return self._page("dead_letters.html", values | more)
 
     def letter(self, query: PageQuery) -> HtmlPage:
         identity = query.get("id", "")

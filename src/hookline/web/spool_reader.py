@@ -17,7 +17,7 @@ from hookline.relay.delivery_record import DeadLetter
 from hookline.relay.spool.activity import MinuteActivity, minute_of
 from hookline.relay.spool.admin import Count, Filter, SpoolStatistics, Trace
 from hookline.relay.spool.factory import is_missing_directory, spool_store
-from hookline.web.letters_view import letter_identity
+from hookline.web.letters_view import LetterPageEnd, letter_identity
 from hookline.web.plots import PLOT_MINUTES
 
 # Several browsers that show the same facts cost one read.
@@ -94,12 +94,14 @@ class SpoolReader:
         status, processes = statistics.spool_status(now=time.time()), statistics.processes()
         return SpoolView(status, processes, lanes_of(status, processes.relay[1], processes))
 
-    def newest_letters(self, chosen: Filter, limit: int, *, skip: int = 0) -> tuple[Sequence[DeadLetter], Count]:
+    def newest_letters(
+        self, chosen: Filter, limit: int, *, skip: int = 0, after: LetterPageEnd | None = None
+    ) -> tuple[Sequence[DeadLetter], Count]:
         """At most `limit` dead letters after the `skip` newest, and the count of all. Raises WrongUse for an unknown
-        id."""
+        id. With `after`, letters of later times do not count as newest."""
         self._require()
         with spool_store(self._location).dead_letter_queries() as dead:
-            newest = dead.newest(chosen, limit=skip + limit)
+            newest = dead.newest(chosen if after is None else chosen.up_to(after.at), limit=skip + limit)
             return list(islice(newest, skip, None)), dead.count(chosen)
 
     def letter_identities(self, limit: int) -> Sequence[str]:

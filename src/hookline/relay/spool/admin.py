@@ -9,6 +9,7 @@ change within a second. Each port has a suite in tests/contract/, and every regi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf, nextafter
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -63,6 +64,11 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def everything(self) -> bool:
         return self == Filter()
+
+    def up_to(self, at: float) -> Filter:
+        """Without the letters after this time. `until` is exclusive."""
+        end = nextafter(at, inf)
+        return msgspec.structs.replace(self, until=end if self.until is None else min(end, self.until))
 
     @property
     def deliveries_only(self) -> bool:
