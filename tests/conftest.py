@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from command_run import Run, run_captured
 from hookline.settings import CI_VARIABLES
@@ -24,8 +25,13 @@ _VARIABLES = (
 )
 
 
+# An example may take long on a machine that does other work as well.
+settings.register_profile("hookline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
 def pytest_configure() -> None:
     """Make the tests independent of the environment that they run in, such as a CI job."""
+    settings.load_profile("hookline")
     for name in list(os.environ):
         if name.upper() in _VARIABLES or name.startswith("HOOKLINE_"):
             del os.environ[name]

@@ -122,7 +122,7 @@ STEP = st.tuples(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(STEP, max_size=40))
 def test_everything_is_accounted_for_at_every_moment(
     new_store: Callable[[], SpoolStore], steps: list[tuple[int, int | None, str]]

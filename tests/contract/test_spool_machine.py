@@ -49,7 +49,6 @@ EXAMPLES_PER_SEED = 10
 SETTINGS = settings(
     derandomize=True,
     database=None,
-    deadline=None,
     max_examples=EXAMPLES_PER_SEED,
     stateful_step_count=50,
     suppress_health_check=list(HealthCheck),

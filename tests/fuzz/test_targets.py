@@ -48,7 +48,7 @@ def test_mutations(name: str, examples: int) -> None:
     """Whatever is made of the seeds, the target holds."""
     target, seeds = TARGETS[name]
 
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=examples, suppress_health_check=list(HealthCheck), database=None)
     @given(taken_apart(seeds()))
     def holds(data: bytes) -> None:
         target(data)
@@ -61,7 +61,7 @@ def test_mutations(name: str, examples: int) -> None:
 def test_bytes(name: str, examples: int) -> None:
     """So it does for bytes of no meaning."""
 
-    @settings(max_examples=examples // 3, deadline=None, database=None)
+    @settings(max_examples=examples // 3, database=None)
     @given(st.binary(max_size=300))
     def holds(data: bytes) -> None:
         TARGETS[name][0](data)

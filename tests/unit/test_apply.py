@@ -147,7 +147,7 @@ def reach(store: MemoryStore, wanted: Desired) -> Snapshot:
     return apply_plan(store, stored, make_plan(stored, wanted, anything_goes(stored)), ADA, NOW)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(prior=declared, wanted=declared)
 def test_apply_reaches_what_is_desired(prior: dict[Address, Declared], wanted: dict[Address, Declared]) -> None:
     """Whatever was applied before: after apply the state holds what is desired, and the next plan is empty."""
@@ -160,7 +160,7 @@ def test_apply_reaches_what_is_desired(prior: dict[Address, Declared], wanted: d
     assert make_plan(after, Desired(wanted), DeletionLimits()).changes == ()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(prior=declared, wanted=declared)
 def test_narrowed_apply_reaches_its_part(prior: dict[Address, Declared], wanted: dict[Address, Declared]) -> None:
     """A narrowed apply makes its part what is desired and leaves every other webhook as it was."""
@@ -172,7 +172,7 @@ def test_narrowed_apply_reaches_its_part(prior: dict[Address, Declared], wanted:
     }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(prior=declared, wanted=declared, data=st.data())
 def test_plan_does_not_depend_on_order(
     prior: dict[Address, Declared], wanted: dict[Address, Declared], data: st.DataObject
@@ -189,7 +189,7 @@ def test_plan_does_not_depend_on_order(
     assert plan.changes == tuple(sorted(plan.changes, key=lambda change: change.address))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(prior=declared, wanted=declared)
 def test_every_update_names_its_fields(prior: dict[Address, Declared], wanted: dict[Address, Declared]) -> None:
     """An update shows at least one field, each once, and every one of them differs."""
@@ -202,7 +202,7 @@ def test_every_update_names_its_fields(prior: dict[Address, Declared], wanted: d
             assert all(repr(field.before) != repr(field.after) for field in change.fields)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(wanted=declared)
 def test_plan_holds_no_unprintable_character(wanted: dict[Address, Declared]) -> None:
     """No webhook file can put a control character into the text of a plan."""
@@ -283,7 +283,7 @@ def by_bob(store: MemoryStore, wanted: Desired) -> Snapshot:
     return apply_plan(store, stored, make_plan(stored, wanted, anything_goes(stored)), BOB, NOW)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(prior=declared, wanted=declared, others=declared)
 def test_saved_plan_reaches_what_was_planned(
     prior: dict[Address, Declared], wanted: dict[Address, Declared], others: dict[Address, Declared]

@@ -313,7 +313,7 @@ def test_rollback_over_a_deletion_after_a_move(store: StateStore) -> None:
 names = st.sampled_from("abcdef").map(lambda name: Address("acme", name))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     before=st.frozensets(names, min_size=1),
     moves=st.dictionaries(names, st.sampled_from("uvwxyz"), max_size=4),

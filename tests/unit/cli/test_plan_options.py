@@ -72,7 +72,7 @@ def applied(plan: Plan) -> Snapshot:
     return Snapshot("L", 1, {each.address: Stored.of(each.after) for each in plan.changes if each.after is not None})
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(prior=webhooks, wanted=webhooks, data=st.data())
 def test_shuffled_files_and_keys(
     prior: dict[str, Any], wanted: dict[str, Any], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -92,7 +92,7 @@ def test_shuffled_files_and_keys(
             assert render(plan) == render(again)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(wanted=webhooks, data=st.data())
 def test_documents_moved_between_files(
     wanted: dict[str, Any], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

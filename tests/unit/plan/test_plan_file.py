@@ -337,7 +337,7 @@ def places(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_what_is_read_holds_to_the_schema(data: st.DataObject) -> None:
     """Whatever stands in one place of a forged plan: it is refused in our words, or it keeps to the schema."""

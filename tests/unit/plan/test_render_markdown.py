@@ -93,7 +93,7 @@ hostile = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(names=st.lists(hostile, min_size=1, max_size=6), files=hostile)
 def test_nothing_from_files_leaves_its_fence(names: list[str], files: str) -> None:
     """Outside of the fences there is not a character from a file, and the marker stands in the comment only once."""

@@ -153,7 +153,7 @@ def test_every_kind_of_drift() -> None:
     ) == find_drift(edited, records)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(desired(), min_size=2, max_size=4), st.data())
 def test_rollback_restores_byte_for_byte(applies: list[Desired], data: st.DataObject) -> None:
     """Whatever was applied in whatever order, applying the plan back to a serial restores every byte of that time."""

@@ -25,7 +25,7 @@ def applied(found: Desired) -> Snapshot:
     return EMPTY.after("L", documents(found))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(desired())
 def test_exported_state_plans_nothing(found: Desired) -> None:
     """Exported files of any applied webhooks read back as these webhooks, byte for byte: the plan is empty."""
@@ -40,7 +40,6 @@ def test_exported_state_plans_nothing(found: Desired) -> None:
     assert len(found.webhooks) == plan.unchanged
 
 
-@settings(deadline=None)
 @given(st.lists(addresses, unique=True))
 @example([Address("..", ".."), Address(".", "."), Address("..", "etc\\passwd"), Address("$(id)", "*")])
 @example([Address("acme", "Prod"), Address("acme", "prod"), Address("ACME", "prod"), Address("acme", "PROD")])

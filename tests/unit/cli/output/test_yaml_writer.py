@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hookline.cli.output.yaml_writer import as_yaml, as_yaml_list
@@ -103,7 +103,6 @@ def test_long_text_stays_on_its_line() -> None:
     assert f"description: {text}\n" == as_yaml({"description": text})
 
 
-@settings(deadline=None)
 @example({"0": "0\n0\n"})  # a block at the end of the text keeps its last line break
 @example({"k" * 2000: {"j" * 2000: [{"i" * 2000: "v"}]}})
 @given(st.dictionaries(texts.filter(bool), values, min_size=1, max_size=4))
@@ -112,7 +111,6 @@ def test_reads_back_as_the_same_document(document: dict[str, Any]) -> None:
     assert document == yaml.safe_load(as_yaml(document))
 
 
-@settings(deadline=None)
 @given(st.dictionaries(texts.filter(bool), st.recursive(texts, st.lists, max_leaves=4), min_size=1, max_size=4))
 def test_the_strict_parser_finds_no_ambiguity(document: dict[str, Any]) -> None:
     """Text that YAML 1.1 and 1.2 read differently is quoted: the parser of webhook files refuses nothing."""
@@ -121,7 +119,6 @@ def test_the_strict_parser_finds_no_ambiguity(document: dict[str, Any]) -> None:
     assert [document] == [found.value for found in parsed.documents]
 
 
-@settings(deadline=None)
 @given(st.lists(st.dictionaries(texts, values, max_size=3), max_size=3))
 def test_a_list_reads_back(documents: list[dict[str, Any]]) -> None:
     """A list of documents reads back as the same list."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import ACME
@@ -100,7 +100,6 @@ def test_a_plot_has_one_block_for_three_minutes() -> None:
     assert "2.5 s" == activity_cells([row(MINUTE - 1, 1, 2.5)], MINUTE)[str(ACME)].median
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 10**9), max_size=30))
 def test_a_plot_has_a_mark_for_each_value_above_zero(values: list[int]) -> None:
     """The largest is a whole block, and the smallest above 0 is no blank."""

@@ -639,7 +639,7 @@ RESULTS = st.sampled_from(
 
 
 @given(st.lists(RESULTS, min_size=1, max_size=30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_quick_posts_and_workers_decide_the_same(results: list[ExchangeResult]) -> None:
     """For the same results of an endpoint, both ways make the same requests, and settle and report them equally."""
 

@@ -314,7 +314,7 @@ def test_closing_waits_for_nobody_and_breaks_nothing() -> None:
     run(scenario())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.one_of(
         st.binary(max_size=200),

@@ -85,7 +85,7 @@ def read(*pieces: bytes, ended: bool = False) -> Reading:
     return Reading(status, reader.clean)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(streams, st.lists(st.integers(0, 200), max_size=6), st.booleans())
 @example(b"HTTP/1.1 200 OK\n\ncontent-length: 3\r\n\r\n", [20], True)
 @example(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", [50, 51, 52, 60], False)
@@ -99,7 +99,7 @@ def test_cuts_do_not_matter(stream: bytes, cuts: list[int], ended: bool) -> None
     assert whole == read(*single, ended=ended)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(streams)
 def test_an_independent_parser_agrees_before_a_connection_is_used_again(stream: bytes) -> None:
     """A response that ended cleanly here also ended for h11: with the same status, at the same byte."""

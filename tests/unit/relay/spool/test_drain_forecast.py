@@ -7,7 +7,7 @@ from collections import deque
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import ACME
@@ -106,11 +106,9 @@ RATES = st.floats(0.05, 500.0)
 FACTORS = st.floats(1.0, 10.0)
 MAX_AGES = st.floats(1.0, 10_000.0)
 # A machine with other work is no reason to fail.
-LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 STARTS = st.floats(0.0, 3000.0)
 
 
-@LAW
 @given(BACKLOGS, RATES, FACTORS, MAX_AGES, STARTS)
 def test_a_higher_rate_never_takes_longer(
     ages: list[AgeGroup], rate: float, factor: float, max_age: float, start: float
@@ -123,7 +121,6 @@ def test_a_higher_rate_never_takes_longer(
     assert (fast.expiring or 0) <= (slow.expiring or 0) + 1
 
 
-@LAW
 @given(BACKLOGS, st.tuples(st.integers(1, 50), st.integers(0, 50)), st.floats(0.01, 30.0), FACTORS, MAX_AGES)
 def test_more_concurrency_and_faster_endpoints_never_take_longer(
     ages: list[AgeGroup], attempts: tuple[int, int], seconds: float, factor: float, max_age: float
@@ -138,7 +135,6 @@ def test_more_concurrency_and_faster_endpoints_never_take_longer(
         assert (better.expiring or 0) <= (slow.expiring or 0) + 1
 
 
-@LAW
 @given(BACKLOGS, RATES, FACTORS, MAX_AGES, STARTS)
 def test_a_higher_limit_of_age_never_expires_more(
     ages: list[AgeGroup], rate: float, factor: float, max_age: float, start: float
@@ -151,7 +147,6 @@ def test_a_higher_limit_of_age_never_expires_more(
     assert 0 <= (strict.expiring or 0) <= pending.deliveries
 
 
-@LAW
 @given(BACKLOGS, RATES, MAX_AGES, STARTS)
 def test_a_queue_that_is_stepped_through(ages: list[AgeGroup], rate: float, max_age: float, start: float) -> None:
     """A queue with one delivery at a time ends at the same time, and loses as many, within one turn of each group."""

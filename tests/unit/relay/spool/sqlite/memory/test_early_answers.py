@@ -97,7 +97,7 @@ class Course:
             self.cursors[address] = cursor
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(STEPS, st.sampled_from([2, 100]))
 def test_answers_from_memory_are_those_of_queries(steps: list[list[int | None] | int | str], bound: int) -> None:
     """After any course, also with dead letters, restarts and more messages than are remembered."""
