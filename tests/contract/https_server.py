@@ -24,6 +24,7 @@ from hookline.relay.http.request import Target, parse_target
 from hookline.relay.http.resolver import Resolve
 from hookline.relay.http.tls import tls_context
 from hookline.relay.http.transport import Transport, open_client
+from passing_time import arrived, let_pass
 
 Clock = Callable[[], float]
 Script = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -74,6 +75,7 @@ class Server:
     open: int = 0
     names: list[str | None] = field(default_factory=list)
     requests: list[bytes] = field(default_factory=list)
+    answered: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -85,13 +87,28 @@ class Server:
                     int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
                 )
                 self.requests.append(head + await reader.readexactly(length if self.whole else 0))
-                await self.script(writer)
-                await writer.drain()
+                try:
+                    await self.script(writer)
+                    await writer.drain()
+                finally:  # the client may close the connection at a byte behind the response
+                    self.answered += 1
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass
         finally:
             self.open -= 1
             writer.close()
+
+    async def has_answered(self, number: int) -> None:
+        """Wait until the client has all bytes of that many responses, also those behind a response."""
+        while self.answered < number:
+            await asyncio.sleep(0.01)
+        await arrived()
+
+    async def has_closed(self) -> None:
+        """Wait until the client has seen the end of all connections, which the server closes."""
+        while self.open:
+            await asyncio.sleep(0.01)
+        await arrived()
 
 
 def sends(*parts: bytes, then: str = "stay") -> Script:
@@ -108,6 +125,18 @@ def sends(*parts: bytes, then: str = "stay") -> Script:
             await asyncio.sleep(60)
         if then == "close":
             raise ConnectionAbortedError
+
+    return script
+
+
+def without_the_rest(beginning: bytes, *, deadline: float) -> Script:
+    """Write the beginning of a response. The deadline is over when the client has received it."""
+
+    async def script(writer: asyncio.StreamWriter) -> None:
+        writer.write(beginning)
+        await arrived()
+        let_pass(deadline)
+        await asyncio.Event().wait()
 
     return script
 

@@ -207,6 +207,8 @@ async def meet(opener: Opener, case: Case) -> None:
         assert time.monotonic() - begin < case.deadline + 5
         assert 1 == len(server.requests)
         await ended_by_server(server, case)
+        if case is CASES["a second answer some time later"]:
+            await server.has_answered(1)
         await asyncio.sleep(0.03)
         server.script = sends(ACCEPTED)
         assert Response(202) == await post(transport)

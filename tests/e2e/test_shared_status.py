@@ -81,14 +81,14 @@ def test_every_command_names_the_owner(two: Two) -> None:
         killed.kill()
         wait_until(lambda: (two.owner() or "").endswith(f"/{left.pid}"), process=left)
         wait_until(lambda: two.shares() == [64], process=left)
-        document = two.status()
-        (process,) = document["processes"]
-        assert (5, 5, False, []) == (
-            process["pending"],
-            document["pending"],
-            process["gone"],
-            document["slots"]["unowned"],
-        )
+        wait_until(lambda: has_all(two.status()), process=left)  # a process counts its deliveries every few seconds
+
+
+def has_all(status: dict[str, Any]) -> bool:
+    """Whether one process is left, with all slots and deliveries."""
+    (process,) = status["processes"]
+    found = (process["pending"], status["pending"], process["gone"], status["slots"]["unowned"])
+    return found == (5, 5, False, [])
 
 
 def show(two: Two, owner: str) -> None:
@@ -98,9 +98,7 @@ def show(two: Two, owner: str) -> None:
     listed = CliRunner().invoke(list_command, [*spool, *state]).output.splitlines()
     assert listed[0].endswith("OWNER")
     assert listed[1].endswith(owner)
-    lines = CliRunner().invoke(status_command, spool).output.splitlines()
-    assert any(line.startswith(ADDRESS) and line.endswith(owner) for line in lines)
-    assert 2 == sum(line.startswith("relay ") and "ready" in line for line in lines)
+    wait_until(partial(shows_status, spool, owner))  # each process publishes its own status
     traced = CliRunner().invoke(trace_command, ["request-0", *spool]).output
     assert re.search("in flight|circuit breaker|probes|next attempt", traced)
     expected = {
@@ -111,6 +109,13 @@ def show(two: Two, owner: str) -> None:
     for url in two.urls():  # a page counts the spool every few seconds
         wait_until(partial(shows, url, expected))
         assert 2 == sum(line.startswith("hookline_process_slots{") for line in metrics(url))
+
+
+def shows_status(spool: list[str], owner: str) -> bool:
+    lines = CliRunner().invoke(status_command, spool).output.splitlines()
+    return any(line.startswith(ADDRESS) and line.endswith(owner) for line in lines) and 2 == sum(
+        line.startswith("relay ") and "ready" in line for line in lines
+    )
 
 
 def shows(url: str, expected: set[str]) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from hookline import http_connection as module
 from hookline.http_connection import HttpConnection, HttpRequest, HttpResponse, RequestLimits
+from passing_time import let_pass
 
 pytestmark = pytest.mark.anyio
 
@@ -105,18 +106,18 @@ async def test_a_body_over_the_limit(sent: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "status"),
+    ("sent", "seconds", "status"),
     [
-        (b"nonsense\r\n\r\n", b"400"),
-        (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 9000, b"431"),
-        (b"GET / HT", b"408"),
-        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nab", b"408"),
+        (b"nonsense\r\n\r\n", 600.0, b"400"),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 9000, 600.0, b"431"),
+        (b"GET / HT", 0.2, b"408"),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nab", 0.2, b"408"),
     ],
     ids=["not HTTP", "head", "slow head", "slow body"],
 )
-async def test_what_the_connection_answers_itself(sent: bytes, status: bytes) -> None:
+async def test_what_the_connection_answers_itself(sent: bytes, seconds: float, status: bytes) -> None:
     """A request that is not HTTP, too long or too slow gets a status, and never reaches the server."""
-    async with serving(limits=RequestLimits(head_bytes=8192, body_bytes=10, seconds=0.2)) as server:
+    async with serving(limits=RequestLimits(head_bytes=8192, body_bytes=10, seconds=seconds)) as server:
         got = await ask(server, sent)
     assert got.startswith(b"HTTP/1.1 " + status)
     assert b"connection: close" in got
@@ -127,10 +128,18 @@ async def test_the_second_request_has_its_own_time() -> None:
     """The limit counts from the last response, and a request that waits for its response is not given up."""
 
     def later(connection: HttpConnection, request: HttpRequest) -> None:
-        asyncio.get_running_loop().call_later(0.4, echo, connection, request)
+        let_pass(2 * seconds)
+        asyncio.get_running_loop().call_later(seconds, echo, connection, request)
+        let_pass(seconds)
 
-    async with serving(later, RequestLimits(head_bytes=8192, body_bytes=10, seconds=0.2)) as server:
-        got = await ask(server, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    seconds = 60.0
+    async with serving(later, RequestLimits(head_bytes=8192, body_bytes=10, seconds=seconds)) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        got = await reader.readuntil(b"\r\n\r\n")
+        let_pass(seconds)
+        got += await reader.read()
+        writer.close()
     assert [b"200", b"408"] == [part[:3] for part in got.split(b"HTTP/1.1 ")[1:]]
 
 

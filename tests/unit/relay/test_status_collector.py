@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -33,7 +34,7 @@ from hookline.relay.spool.spool import IngestBatch
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.spool.sqlite import database
 from hookline.relay.spool.sqlite.embedded import STATUS_FILE
-from hookline.relay.status_collector import StatusCollector
+from hookline.relay.status_collector import NO_PROGRESS_SECONDS, StatusCollector
 from hookline.state.factory import open_state
 from hookline.state.store import EMPTY
 from hookline.units import parse_moment
@@ -91,9 +92,9 @@ async def test_not_ready_without_progress(tmp_path: Path, monkeypatch: pytest.Mo
     async with reporting(tmp_path) as (collector, _):  # its dispatcher does not run
         collector.ready()
         assert collector.unready() is None
-        monkeypatch.setattr(status_collector, "NO_PROGRESS_SECONDS", 0.05)
-        await asyncio.sleep(0.1)
-        assert "no progress for 0 s: the spool does not respond" == collector.unready()
+        elapsed = collector._clock.elapsed() + NO_PROGRESS_SECONDS + 1.0
+        monkeypatch.setattr(collector._clock, "elapsed", lambda: elapsed)
+        assert re.fullmatch(r"no progress for 3\d s: the spool does not respond", str(collector.unready()))
         assert "no progress" in str(collector.relay().unready)
 
 
@@ -117,8 +118,11 @@ async def test_not_ready_while_the_spool_cannot_be_written(tmp_path: Path, monke
         assert collector.unready() is None
 
 
-async def test_the_spool_is_counted_less_often_than_the_status_is_read(tmp_path: Path) -> None:
+async def test_the_spool_is_counted_less_often_than_the_status_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Counting the spool is costly, so its figures remain the same for some seconds."""
+    monkeypatch.setattr(status_collector, "STATS_SECONDS", 600.0)
     async with reporting(tmp_path) as (collector, thread):
         await thread.run(thread.spool.enqueue, intake("a"), now=1.0, dedupe_window=60.0)
         first = await collector.report()

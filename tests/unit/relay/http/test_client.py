@@ -7,7 +7,6 @@ import errno
 import gc
 import socket
 import ssl
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -32,6 +31,7 @@ from contract.https_server import (
     sends,
     server_context,
     serving,
+    without_the_rest,
 )
 from hookline.relay.http import client as client_module
 from hookline.relay.http.client import HttpClient
@@ -48,6 +48,7 @@ from hookline.relay.http.exchange import Failure, FailureKind, Response
 from hookline.relay.http.limits import connection_budget
 from hookline.relay.http.limits.connection_budget import ConnectionBudget
 from hookline.relay.http.transport import open_client
+from passing_time import arrived, let_pass
 
 REQUEST = b"POST / HTTP/1.1\r\nhost: hooks.acme.test\r\ncontent-length: 0\r\n\r\n"
 
@@ -135,14 +136,18 @@ def test_closed_within_a_response() -> None:
     run(scenario())
 
 
-def test_greatest_age() -> None:
+def test_greatest_age(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection beyond its maximum age is replaced by one to the name's present address."""
+    monkeypatch.setattr(client_module, "MAX_IDLE_SECONDS", 600.0)
 
     async def scenario() -> None:
-        async with serving(sends(OK)) as server, client_to(server, max_age_seconds=0.1, jitter=lambda: 0.5) as client:
+        async with (
+            serving(sends(OK)) as server,
+            client_to(server, max_age_seconds=300.0, jitter=lambda: 0.5) as client,
+        ):
             assert [200, 200] == [await status(client) for _ in range(2)]
             assert 1 == server.connections
-            await asyncio.sleep(0.1)
+            let_pass(300.0)
             assert 200 == await status(client)
             assert 2 == server.connections
 
@@ -168,17 +173,23 @@ def test_each_has_its_own_deadline() -> None:
 
     async def scenario() -> None:
         async with serving(sends(then="hang")) as server, client_to(server) as client:
-            begin = time.monotonic()
+            ended: list[float] = []
 
-            async def over(deadline: float) -> float:
+            async def over(deadline: float) -> None:
                 with pytest.raises(TimeoutError):
                     await client.exchange(REQUEST, deadline)
-                return time.monotonic() - begin
+                ended.append(deadline)
 
-            given = [0.9, 0.3, 0.6]
-            taken = await asyncio.gather(*map(over, given))
-            assert all(seconds <= after for seconds, after in zip(given, taken, strict=True))
-            assert [1, 2, 0] == sorted(range(3), key=lambda index: taken[index])
+            waiting = asyncio.gather(*map(over, [900.0, 300.0, 600.0]))
+            while len(server.requests) < 3:
+                await asyncio.sleep(0.01)
+            for expected in ([300.0], [300.0, 600.0], [300.0, 600.0, 900.0]):
+                let_pass(300.0)
+                while len(ended) < len(expected):
+                    await asyncio.sleep(0.01)
+                await arrived()
+                assert expected == ended
+            await waiting
 
     run(scenario())
 
@@ -187,9 +198,9 @@ def test_the_deadline_comes_before_the_body() -> None:
     """A response counts even if its body has not arrived by the deadline."""
 
     async def scenario() -> None:
-        slow = sends(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx", then="hang")
+        slow = without_the_rest(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx", deadline=60.0)
         async with serving(slow) as server, posting(open_client, server.port) as transport:
-            assert Response(200) == await post(transport, 0.3)
+            assert Response(200) == await post(transport, 60.0)
 
     run(scenario())
 
@@ -304,7 +315,8 @@ def test_closing_waits_for_nobody_and_breaks_nothing() -> None:
             assert 2 == server.open
             server.script = slow = sends(b"HTTP/1.1 200 OK\r\n", b"content-length: 0\r\n\r\n")
             under_way = asyncio.create_task(status(client))
-            await asyncio.sleep(0.005)
+            while len(server.requests) < 3:
+                await asyncio.sleep(0.01)
             await client.aclose()
             assert 200 == await under_way
             assert server.script is slow
