@@ -35,6 +35,7 @@ from contract.https_server import (
     serving,
 )
 from hookline.relay.http.exchange import ExchangeResult, Failure, FailureKind, Response
+from passing_time import arrived, let_pass
 
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"
 SMUGGLED = b"HTTP/1.1 299 Smuggled\r\ncontent-length: 0\r\n\r\n"
@@ -82,6 +83,18 @@ def after(seconds: float, script: Script) -> Script:
     return delayed
 
 
+def slowly(*parts: bytes) -> Script:
+    """Write the parts one by one. The deadline is over after the third one."""
+
+    async def script(writer: asyncio.StreamWriter) -> None:
+        await sends(*parts[:3])(writer)
+        await arrived()
+        let_pass(DEADLINE)
+        await sends(*parts[3:], then="hang")(writer)
+
+    return script
+
+
 class Case(NamedTuple):
     """`expected` is a status, or the permitted kinds of failure. `poisoned`: the connection must not be reused."""
 
@@ -101,11 +114,11 @@ def answers(head: bytes, body: bytes = b"") -> bytes:
 
 
 CASES = {
-    "a header a byte at a time": Case(sends(b"HTTP/1.1 200 OK\r\nx: ", *[b"y"] * 500), (TIMEOUT,), deadline=SHORT),
+    "a header a byte at a time": Case(slowly(b"HTTP/1.1 200 OK\r\nx: ", *[b"y"] * 500), (TIMEOUT,)),
     "a head that ends after the deadline": Case(after(2 * SHORT, sends(SMUGGLED)), (TIMEOUT,), deadline=SHORT),
-    "no answer at all": Case(sends(then="hang"), (TIMEOUT,), deadline=SHORT),
+    "no answer at all": Case(slowly(), (TIMEOUT,)),
     "a body that comes a byte at a time": Case(
-        sends(answers(b"200 OK\r\ncontent-length: 9999"), *[b"y"] * 500), 200, deadline=1.5
+        slowly(answers(b"200 OK\r\ncontent-length: 9999"), *[b"y"] * 500), 200
     ),
     "1xx without end": Case(
         endlessly(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50), (NETWORK, TIMEOUT), deadline=1.5
