@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hookline.cli.garbage_collection import collect_new_objects
 from hookline.cli.options import HeadedCommand, examples
 from hookline.cli.output.json_output import print_json
 from hookline.cli.output.relay_output import RelayOutput
@@ -94,6 +95,7 @@ def deliver_command(*, options: RelayOptions, summary: str, log: MakeLog) -> int
 
 def _report_errors(output: RelayOutput, work: Callable[[RelayOutput], int]) -> int:
     """Run the work of a command and report its errors in the format of the log. Returns the exit code."""
+    collect_new_objects()
     try:
         return work(output)
     except HooklineError as error:
