@@ -1,7 +1,8 @@
 """Hands the deliveries that were just stored to their lanes, from memory, while the lanes have room.
 
 A lane that is behind gets none: it loads its deliveries from the spool, and is caught up once it has all. So is a
-lane that sends nothing now. Reading a file waits for lanes without room, which is cheaper than a backlog.
+lane that sends nothing now. Reading waits for lanes without room, which is cheaper than a backlog: a file or log for
+longer than a pipe, because the lines of a pipe are safe only in the spool.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ MAX_NEW_PER_LANE: Final = 1500
 MAX_NEW_IN_ALL_LANES: Final = 20_000
 # The longest wait before a group of 500 lines: a lane that is slow leaves the others at least 2,000 lines a second.
 MAX_WAIT_SECONDS: Final = 0.25
+# The same for a pipe. Slow lanes leave it some 9,000 lines a second, because its writer may be unable to wait.
+MAX_PIPE_WAIT_SECONDS: Final = 0.05
 
 
 class HandOver:
@@ -73,12 +76,13 @@ class HandOver:
                 lane.start_attempts()
         self._on_enqueued(in_spool)
 
-    async def wait_for_room(self, deliveries: Mapping[Address, int]) -> None:
-        """Wait while the lanes of most of these deliveries send, but have no room: at most MAX_WAIT_SECONDS."""
+    async def wait_for_room(self, deliveries: Mapping[Address, int], *, is_kept: bool) -> None:
+        """Wait while the lanes of most of these deliveries send, but have no room: at most MAX_WAIT_SECONDS, or
+        MAX_PIPE_WAIT_SECONDS for lines that are kept nowhere else."""
         if not self._lacks_room(deliveries):
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(MAX_WAIT_SECONDS):
+            async with asyncio.timeout(MAX_WAIT_SECONDS if is_kept else MAX_PIPE_WAIT_SECONDS):
                 while self._lacks_room(deliveries):
                     self._room_changed.clear()
                     await self._room_changed.wait()

@@ -97,8 +97,9 @@ class _Group(msgspec.Struct, frozen=True):
 class DeliverySide(Protocol):
     """The lanes, as the ingester sees them. It passes the number of deliveries of a group, by webhook."""
 
-    async def wait_for_room(self, deliveries: Mapping[Address, int]) -> None:
-        """Called before a group of a file or log is stored. Waits a short time if the lanes fall behind."""
+    async def wait_for_room(self, deliveries: Mapping[Address, int], *, is_kept: bool) -> None:
+        """Called before a group is stored. Waits a short time if the lanes fall behind. `is_kept`: the lines are also
+        in a file or log."""
 
     def requests(self, deliveries: Mapping[Address, int]) -> list[DequeueRequest]:
         """Called before each group is stored. Returns the requests of lanes that take deliveries from memory."""
@@ -233,7 +234,7 @@ class Ingester:
         known = frozenset[int]()
         while True:
             try:
-                return await self._store_group(lines, waits=group.is_kept)
+                return await self._store_group(lines, is_kept=group.is_kept)
             except MessagesKnown as stored:
                 known |= stored.numbers
             except MovesUnknown:
@@ -342,12 +343,10 @@ class Ingester:
         await self._guard.read(REPLAYED_LINES, guarded, builder)
         return self._with_progress(replay_group_of(lines, builder, source), REPLAYED_LINES), builder.lines
 
-    async def _store_group(self, group: IngestBatch, *, waits: bool = False) -> int:
-        """Stores a group, and hands its deliveries to the lanes. `waits`: for room in them, because the lines are
-        kept elsewhere."""
+    async def _store_group(self, group: IngestBatch, *, is_kept: bool = True) -> int:
+        """Stores a group, and hands its deliveries to the lanes. `is_kept`: its lines are also kept elsewhere."""
         deliveries = Counter(new.delivery.address for new in group.deliveries)
-        if waits:
-            await self._lanes.wait_for_room(deliveries)
+        await self._lanes.wait_for_room(deliveries, is_kept=is_kept)
         requests = self._lanes.requests(deliveries)
         enqueued = await self._thread.retry_while_stalled("reading", self._store, group, requests)
         self._lanes.enqueued(deliveries, enqueued.answers)

@@ -119,8 +119,8 @@ async def test_reading_waits_while_most_deliveries_find_no_room(monkeypatch: pyt
     desk = Desk()
     desk.hand_over.enqueued({ONE: 3}, [desk.answer(ONE, [1, 2, 3])])
     async with asyncio.timeout(60.0):
-        await desk.hand_over.wait_for_room({ONE: 1, TWO: 1})
-        waiting = asyncio.create_task(desk.hand_over.wait_for_room({ONE: 2, TWO: 1}))
+        await desk.hand_over.wait_for_room({ONE: 1, TWO: 1}, is_kept=True)
+        waiting = asyncio.create_task(desk.hand_over.wait_for_room({ONE: 2, TWO: 1}, is_kept=True))
         for seq in (1, 2):
             await asyncio.sleep(0)
             desk.hand_over.room_changed()
@@ -131,14 +131,21 @@ async def test_reading_waits_while_most_deliveries_find_no_room(monkeypatch: pyt
         await waiting
 
 
-async def test_the_wait_for_room_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lane that stays full costs each group one bounded wait."""
+@pytest.mark.parametrize(
+    ("is_kept", "limit", "other"),
+    [(True, "MAX_WAIT_SECONDS", "MAX_PIPE_WAIT_SECONDS"), (False, "MAX_PIPE_WAIT_SECONDS", "MAX_WAIT_SECONDS")],
+)
+async def test_the_wait_for_room_is_short(
+    monkeypatch: pytest.MonkeyPatch, limit: str, other: str, *, is_kept: bool
+) -> None:
+    """A lane that stays full costs each group one bounded wait, and that of a pipe has a limit of its own."""
     monkeypatch.setattr(hand_over, "MAX_NEW_PER_LANE", 1)
-    monkeypatch.setattr(hand_over, "MAX_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(hand_over, limit, 0.01)
+    monkeypatch.setattr(hand_over, other, 3600.0)
     desk = Desk()
     desk.hand_over.enqueued({ONE: 1}, [desk.answer(ONE, [1])])
     async with asyncio.timeout(60.0):
-        await desk.hand_over.wait_for_room({ONE: 1})
+        await desk.hand_over.wait_for_room({ONE: 1}, is_kept=is_kept)
 
 
 @pytest.mark.parametrize(("stored", "handed_over", "waits"), [(2, [1, 2], False), (3, [1, 2], True)])

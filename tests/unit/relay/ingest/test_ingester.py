@@ -47,10 +47,11 @@ class Routing:
 class NoLanes:
     """Lanes that take nothing."""
 
-    waits = 0
+    def __init__(self) -> None:
+        self.waits: list[bool] = []
 
-    async def wait_for_room(self, deliveries: Mapping[Address, int]) -> None:
-        self.waits += 1
+    async def wait_for_room(self, deliveries: Mapping[Address, int], *, is_kept: bool) -> None:
+        self.waits.append(is_kept)
 
     def requests(self, deliveries: Mapping[Address, int]) -> list[DequeueRequest]:
         return []
@@ -167,7 +168,7 @@ async def test_a_batch_that_another_reader_has_stored_is_dropped(tmp_path: Path)
     assert IngestResult.COMPLETE is await ingester.run()
     assert [("durable", 5, [5]), ("dropped", 8, [5]), ("durable", 7, [7])] == outcomes
     assert 7 == spool.tally()["read"]
-    assert 3 == lanes.waits  # because a log keeps the lines
+    assert [True] * 3 == lanes.waits, "a log keeps the lines"
     await ingester.close()
     thread.close()
     spool.close()
@@ -240,6 +241,30 @@ async def test_messages_read_one_by_one_are_remembered(tmp_path: Path, monkeypat
     spool.close()
     with spool_store(str(tmp_path / "spool")).dead_letters() as dead:
         assert 1 == len(list(dead.newest(Filter(reason=CRASHED), limit=9)))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("inode", "is_kept"), [(2, True), (0, False)])
+async def test_lines_of_a_pipe_wait_for_lanes_as_lines_that_are_kept_nowhere_else(
+    tmp_path: Path, inode: int, *, is_kept: bool
+) -> None:
+    """A pipe has no inode."""
+    spool = spool_store(str(tmp_path / "spool")).open(since="now")
+    log = Log(lambda line: None, level="warning", format="text", clock=lambda: 0.0)
+    thread = SpoolThread(spool, log)
+    position = Position(name="input", line=1, offset=2, device=1, inode=inode)
+    lanes = NoLanes()
+    batches = [Batch("input", [Line(1, b"{}", 2)], position, False), Batch("", [], START_POSITION, True)]
+    ingester = Ingester(
+        ScriptedSource(batches), CrashGuard(thread, clock=RelayClock(), log=log), lanes=lanes, held=frozenset,
+        routing=Routing(), clock=RelayClock(), log=log,
+        limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
+    )  # fmt: skip
+    assert IngestResult.COMPLETE is await ingester.run()
+    assert [is_kept] == lanes.waits
+    await ingester.close()
+    thread.close()
+    spool.close()
 
 
 @pytest.mark.anyio
