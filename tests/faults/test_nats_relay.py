@@ -118,13 +118,13 @@ def test_two_relays_share_a_stream(lab: Lab, tmp_path_factory: pytest.TempPathFa
         arguments = lab.relay_arguments(receiver, "--follow", server.address("two"))
         with lab.running(*arguments) as first, other.running(*arguments) as second:
             wait_until(lambda: server.consumer("two").get("num_waiting") == 2, process=first)
-            server.publish("two", [event(number) for number in range(1000)])
-            wait_until(lambda: len(requests(receiver)) >= 1000, process=second)
-            wait_until(lambda: server.consumer("two")["ack_floor"]["stream_seq"] == 1000, process=second)
+            server.publish("two", [event(number) for number in range(3000)])
+            wait_until(lambda: len(requests(receiver)) >= 3000, process=second)
+            wait_until(lambda: server.consumer("two")["ack_floor"]["stream_seq"] == 3000, process=second)
             assert [0, 0] == [end(first), end(second)]
-        assert [*range(1000)] == sorted(requests(receiver))
+        assert [*range(3000)] == sorted(requests(receiver))
     shares = [tally(one)["read"] for one in (lab, other)]
-    assert 1000 == sum(shares)
+    assert 3000 == sum(shares)
     assert all(shares)
 
 
@@ -134,7 +134,7 @@ def test_a_full_spool_holds_the_stream_back(lab: Lab) -> None:
     server = shared_nats()
     server.add_stream("full-spool")
     server.add_consumer("full-spool", "hookline", **CONSUMER | {"ack_wait": 10 * SECOND})
-    server.publish("full-spool", [event(number) for number in range(3000)])
+    server.publish("full-spool", [event(number) for number in range(5000)])
     with lab.receiver() as receiver:
         apply(lab, receiver)
         lab.hookline("pause", ADDRESS)
@@ -149,11 +149,11 @@ def test_a_full_spool_holds_the_stream_back(lab: Lab) -> None:
             assert state["num_pending"] == source["reading"]["behindMessages"]
             assert source["reading"]["behindSeconds"] > 0
             lab.hookline("resume", ADDRESS)
-            wait_until(lambda: server.consumer("full-spool")["ack_floor"]["stream_seq"] == 3000, process=relay)
-            wait_until(lambda: len(requests(receiver)) == 3000, process=relay)
+            wait_until(lambda: server.consumer("full-spool")["ack_floor"]["stream_seq"] == 5000, process=relay)
+            wait_until(lambda: len(requests(receiver)) == 5000, process=relay)
             assert 0 == end(relay)
-        assert [*range(3000)] == sorted(requests(receiver))
-    assert 3000 == server.consumer("full-spool")["delivered"]["consumer_seq"]
+        assert [*range(5000)] == sorted(requests(receiver))
+    assert 5000 == server.consumer("full-spool")["delivered"]["consumer_seq"]
     assert 0 == tally(lab).get("duplicates", 0)
 
 
