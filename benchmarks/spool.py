@@ -1,8 +1,8 @@
 """The embedded spool alone: processor time, written bytes and file size for an event, and the time of maintenance.
 
-    python benchmarks/spool.py [--events 50000] [--waiting 2000] [--group 64] [--json FILE]
+    python benchmarks/spool.py [--events 50000] [--waiting 1500] [--group 64] [--json FILE]
 
-One thread appends batches of 1,000 events, loads them, and records groups of accepted ones. `--waiting` deliveries
+One thread appends batches of 500 events, loads them, and records groups of accepted ones. `--waiting` deliveries
 stay pending meanwhile. Then it measures the calls of maintenance, with the limits of the relay.
 
 Times are processor time: they do not include the wait for a sync. Written bytes include those that a checkpoint moves
@@ -38,7 +38,7 @@ from hookline.relay.spool.sqlite.database import DATABASE_FILE
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from results import Results, slug
 
-LINES_PER_BATCH: Final = 1000
+LINES_PER_BATCH: Final = 500
 ADDRESS: Final = Address(ORGANIZATION, "prod")
 IDS: Final = WebhookIds(str(ADDRESS).encode())
 SOURCE: Final = "/var/log/provider/events.ndjson"
@@ -147,7 +147,7 @@ def measure(directory: Path, events: int, waiting: int, group: int) -> Results:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=50_000)
-    parser.add_argument("--waiting", type=int, default=2000, help="deliveries that stay pending")
+    parser.add_argument("--waiting", type=int, default=1500, help="deliveries that stay pending")
     parser.add_argument("--group", type=int, default=64, help="outcomes of one transaction")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw data to this file")
     given = parser.parse_args()

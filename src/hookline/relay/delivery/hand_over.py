@@ -17,11 +17,11 @@ from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest
 
-MAX_NEW_PER_LANE: Final = 2000
+MAX_NEW_PER_LANE: Final = 1500
 MAX_NEW_IN_ALL_LANES: Final = 20_000
-# The longest wait before a group of 1,000 lines: a lane that is slow leaves the others some 4,000 lines a second.
+# The longest wait before a group of 500 lines: a lane that is slow leaves the others at least 2,000 lines a second.
 MAX_WAIT_SECONDS: Final = 0.25
-# The same for a pipe. Slow lanes leave it some 18,000 lines a second, because its writer may be unable to wait.
+# The same for a pipe. Slow lanes leave it some 9,000 lines a second, because its writer may be unable to wait.
 MAX_PIPE_WAIT_SECONDS: Final = 0.05
 
 

@@ -16,7 +16,7 @@ from hookline.relay.spool.crash_guard import CrashGuard, needs_care
 from hookline.relay.spool.crash_notes import CRASHED
 
 # A relay reads ahead, so the line that ends it may come in a later batch than the one that made no progress.
-CAREFUL_LINES: Final = 2000
+CAREFUL_LINES: Final = 1000
 MAX_TRUSTED_WORKS: Final = 10_000
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from hookline.relay.delivery_record import Line
 
-MAX_LINES_PER_BATCH = 1000
+MAX_LINES_PER_BATCH = 500
 MAX_BYTES_PER_BATCH = 4 * 1024 * 1024
 
 

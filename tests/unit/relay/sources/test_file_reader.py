@@ -132,12 +132,12 @@ def test_empty_file_ends_at_once(path: Path, book: Book, content: bytes) -> None
 
 
 def test_batches_are_bounded_and_each_has_its_position(path: Path, book: Book) -> None:
-    """At most 1,000 lines come at a time, and reading can go on from any batch as if it were the last one read."""
-    path.write_bytes(b"".join(b'{"n":%d}\n' % number for number in range(2234)))
+    """At most 500 lines come at a time, and reading can go on from any batch as if it were the last one read."""
+    path.write_bytes(b"".join(b'{"n":%d}\n' % number for number in range(1234)))
     source = book.open(path)
     batches = [source.read() for _ in range(3)]
     source.close()
-    assert [1000, 1000, 234] == [len(batch.lines) for batch in batches]
+    assert [500, 500, 234] == [len(batch.lines) for batch in batches]
     assert [False, False, True] == [batch.end for batch in batches]
     rest = Book([batches[0].position]).run(path)
     assert [line.data for batch in batches[1:] for line in batch.lines] == rest

@@ -63,13 +63,13 @@ def test_silent_pipe_gives_nothing_soon(pipe: tuple[PipeReader, int]) -> None:
 
 
 def test_batches_are_bounded(pipe: tuple[PipeReader, int]) -> None:
-    """More than 1,000 lines come in several batches, the end with the last of them."""
+    """More than 500 lines come in several batches, the end with the last of them."""
     reader, writing = pipe
-    os.write(writing, b"x\n" * 2200)
+    os.write(writing, b"x\n" * 1200)
     os.close(writing)
     found = [(len(reader.read(WAIT_SECONDS)), reader.ended, reader.take_position().line) for _ in range(3)]
-    assert [(1000, False, 1000), (1000, False, 2000), (200, True, 2200)] == found
-    expected = 4400
+    assert [(500, False, 500), (500, False, 1000), (200, True, 1200)] == found
+    expected = 2400
     assert expected == reader.bytes_read
 
 
@@ -139,11 +139,11 @@ def test_other_compression_is_refused(
 
 
 def test_bomb_in_a_pipe_is_bounded(pipe: tuple[PipeReader, int]) -> None:
-    """However much some bytes unpack to, a call gives 1,000 lines and goes no further than it must."""
+    """However much some bytes unpack to, a call gives 500 lines and goes no further than it must."""
     reader, writing = pipe
     bomb = gzip.compress(b"{}\n" * 3_000_000)
     os.write(writing, bomb[:60_000])
-    assert 1000 == len(reader.read(WAIT_SECONDS))
+    assert 500 == len(reader.read(WAIT_SECONDS))
     expected = 1024 * 1024
     assert reader._splitter.unfinished_bytes <= expected
     os.close(writing)
