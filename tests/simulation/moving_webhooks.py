@@ -48,7 +48,7 @@ def run_moving_seed(seed: int, *, keep_trace: bool = False) -> SeedResult:
 
 @contextmanager
 def forgotten_identity() -> Iterator[None]:
-    """A planted fault: ids and order keys of a moved webhook begin anew."""
+    """A planted fault: ids and order keys of a moved webhook begin again."""
 
     def identity(self: MovedWebhooks, address: Address) -> WebhookIdentity:
         return WebhookIdentity(address)

@@ -220,7 +220,7 @@ def test_saved_move_is_applied(store: StateStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("between", "told"),
+    ("between", "message"),
     [
         (files(KEPT, at(STAGE, name="New")), "acme/stage was updated by bob"),
         (files(KEPT, at(STAGE), at(PROD)), "acme/prod was created by bob"),
@@ -229,11 +229,11 @@ def test_saved_move_is_applied(store: StateStore) -> None:
     ],
     ids=["updated", "created", "deleted", "moved"],
 )
-def test_saved_move_is_stale_for_both_addresses(store: StateStore, between: Desired, told: str) -> None:
+def test_saved_move_is_stale_for_both_addresses(store: StateStore, between: Desired, message: str) -> None:
     """A saved move is stale if an apply has touched its old or its new address; the message names it."""
     plan = saved(planned(store, MOVED))
     before = applied(store, between)
-    with pytest.raises(Stale, match=told):
+    with pytest.raises(Stale, match=message):
         apply_saved_plan(store, plan, ANYTHING, ADA, NOW)
     assert before == store.read()
 

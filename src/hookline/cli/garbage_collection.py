@@ -25,7 +25,7 @@ def collect_rarely(arguments: Sequence[str]) -> None:
 
 
 def collect_new_objects() -> None:
-    """Collect as Python does, but without looking at what has been loaded, which is needed until the end.
+    """Collect as Python does, but leave out the modules and values of the start, which are needed until the end.
 
     A relay delivers thousands of events between two collections of everything, and each of those would take as long
     as a hundred events. Does nothing in a process that collects already.

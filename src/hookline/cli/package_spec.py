@@ -122,7 +122,7 @@ def this_installation() -> Installation:
         if "dir_info" in record and url.startswith("file://"):
             return _of_checkout(Path(unquote(urlsplit(url).path)))
     except (PackageNotFoundError, KeyError, TypeError, ValueError, OSError):
-        pass  # the record is missing or of another form: nothing is known
+        pass  # the record is missing or of another form
     return Installation()
 
 

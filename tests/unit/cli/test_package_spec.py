@@ -126,7 +126,7 @@ def test_the_package_of_this_installation_is_the_default(
 
 @pytest.mark.parametrize("record", [None, "no JSON", [], {}, {"url": WHEEL}, {"url": WHEEL, "archive_info": {}}])
 def test_an_installation_by_name_gives_no_default(record: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a record of a URL and a hash, nothing is known that CI could install."""
+    """Without a record of a URL and a hash, CI has nothing that it could install."""
     assert Installation() == _installed(monkeypatch, record)
 
 

@@ -223,7 +223,7 @@ def _runs_hookline(workflow: Path) -> bool:
     try:
         return "hookline" in workflow.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return True  # it cannot be read: nothing is known
+        return True  # it cannot be read, so it may use hookline
 
 
 def _package_notes(

@@ -202,7 +202,7 @@ def test_apply_between_does_not_matter(run: Run, state: str, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("edit", "told", "key"),
+    ("edit", "message", "key"),
     [
         (
             "UPDATE policies SET document = '{\"version\":1}'",
@@ -215,12 +215,12 @@ def test_apply_between_does_not_matter(run: Run, state: str, monkeypatch: pytest
     ids=["changed", "removed", "move"],
 )
 @pytest.mark.parametrize("state", ["sqlite"], indirect=True)
-def test_policy_and_moves_edited_by_hand(run: Run, state: str, edit: str, told: str, key: str) -> None:
+def test_policy_and_moves_edited_by_hand(run: Run, state: str, edit: str, message: str, key: str) -> None:
     """A policy or a move that somebody wrote into the tables is drift (9)."""
     run("policy", "set", "policy.yaml", *AGAIN)
     assert 0 == run("drift").code
     with closing(sqlite3.connect(state, isolation_level=None)) as connection:
         connection.execute(edit)
     found = run("drift")
-    assert (9, True) == (found.code, told in found.out)
+    assert (9, True) == (found.code, message in found.out)
     assert json.loads(run("drift", "--format", "json").out)[key]

@@ -79,7 +79,7 @@ def test_those_that_are_too_old_take_no_time() -> None:
 
 
 def test_without_a_forecast() -> None:
-    """A paused webhook sends nothing, and its events do not age. Without limit and measurement nothing is known."""
+    """A paused webhook sends nothing; its events do not age. Without limit and measurement there is no forecast."""
     held = PendingBacklog(ages=[AgeGroup(5, 99 * HOUR, 0.0)], held="paused")
     assert DrainForecast(seconds=None, expiring=0, waiting=5, reason="paused") == forecast(held, limits(), FAST)
     unknown = forecast(backlog((5, 1.0, 0.0)), limits(rate=None), None)
