@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -30,6 +30,7 @@ from hookline.state.store_errors import (
     sqlite_state_error,
     stale_state_error,
 )
+from hookline.state.version_memory import Version, VersionMemory
 
 _READ_MOVES = (
     "SELECT old_organization, old_sandbox, new_organization, new_sandbox, serial FROM moves ORDER BY serial, 1, 2"
@@ -52,6 +53,7 @@ class SqliteStore:
     new_lineage: Callable[[], str]
     lock_timeout: timedelta = timedelta(0)
     patience: timedelta = LOCK_PATIENCE
+    _versions: VersionMemory = field(default_factory=VersionMemory, init=False, repr=False, compare=False)
 
     def read(self, declared: Mapping[Address, Declared] = NONE_DECLARED) -> Snapshot:
         if not state_file_exists(self.path):
@@ -61,7 +63,10 @@ class SqliteStore:
             policy = connection.execute("SELECT document, serial FROM policies").fetchone()
             return read_snapshot((lineage, serial), rows, policy, connection.execute(_READ_MOVES), declared)
 
-    def version(self) -> tuple[str | None, int]:
+    def version(self) -> Version:
+        return self._versions.read(self.path, self._read_version)
+
+    def _read_version(self) -> Version:
         if not state_file_exists(self.path):
             return EMPTY.lineage, EMPTY.serial
         with self._mapped_errors(), closing(self._open_for_reading()) as connection:
