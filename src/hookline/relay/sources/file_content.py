@@ -57,15 +57,19 @@ class RawFile:
             return b""
         # Reads the last bytes again, because a truncated file may have grown longer than before.
         known = len(self._recent)
+        # Not more than the file has: a large buffer costs more than the few new lines of a log. Files of the system,
+        # as in /proc, have more content than their size says.
+        available = status.st_size - self.offset
+        wanted = min(size, available) if available > 0 else size
         # pread leaves the file position unchanged: a redirected standard input shares it with the shell.
-        data = os.pread(self.descriptor, known + size, self.offset - known)
+        data = os.pread(self.descriptor, known + wanted, self.offset - known)
         if not data.startswith(self._recent):
             raise FileReplaced(unread)
         chunk = data[known:]
         self.offset += len(chunk)
         self._recent = data[-TAIL_BYTES:]
         # The status is older than the data, so the next read sees a change in between.
-        self._end_stamp = None if chunk else stamp
+        self._end_stamp = stamp if not chunk or self.offset == status.st_size else None
         return chunk
 
     def close(self) -> None:

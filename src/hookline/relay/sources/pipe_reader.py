@@ -20,7 +20,9 @@ from hookline.relay.sources.source import (
 )
 from hookline.relay.sources.timing import Timing
 
-_CHUNK = 256 * 1024
+# What a pipe of Linux holds by default. The C library maps the memory of a larger buffer anew for each read.
+_READ_BYTES = 64 * 1024
+_PIECE_BYTES = 256 * 1024  # of decompressed data
 
 
 class PipeReader:
@@ -133,7 +135,7 @@ class PipeReader:
         if self._finishing or self.descriptor not in self._timing.poll(self._polled, wait):
             return None
         try:
-            data = os.read(self.descriptor, _CHUNK)
+            data = os.read(self.descriptor, _READ_BYTES)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -161,7 +163,7 @@ class PipeReader:
     def _decompressed(self) -> bytes:
         if self._decompressor is None:
             return b""
-        piece = self._decompressor.next(_CHUNK)
+        piece = self._decompressor.next(_PIECE_BYTES)
         if self._decompressor.damage and not self.is_damaged:
             self._log_damage(self._decompressor.damage)
         return piece
