@@ -35,6 +35,9 @@ BUSY_SECONDS = 30.0
 # The number of pages in the write-ahead log at which SQLite moves them into the database: 16 MiB. A page that many
 # transactions have changed is moved once.
 _CHECKPOINT_PAGES = 2000
+# The page caches of a connection that stores and loads, and of one that counts or lists: that reads each page once.
+_CACHE_KIB: Final = 24 * 1024
+READING_CACHE_KIB: Final = 512
 
 # How long a command waits for a starting relay that creates the spool at the same moment.
 _PATIENCE_SECONDS: Final = 5.0
@@ -113,11 +116,15 @@ def _create(path: Path, access: StorageAccess) -> None:
 
 
 def open_existing(
-    directory: Path, access: StorageAccess = REAL_ACCESS, *, mode: Literal["ro", "rw"] = "rw"
+    directory: Path,
+    access: StorageAccess = REAL_ACCESS,
+    *,
+    mode: Literal["ro", "rw"] = "rw",
+    cache_kib: int = _CACHE_KIB,
 ) -> sqlite3.Connection:
     """Open the database of an existing spool, read-only or for reading and writing. Raises SpoolUnusable."""
     require_existing(directory)
-    return _connect(directory / DATABASE_FILE, access, mode)
+    return _connect(directory / DATABASE_FILE, access, mode, cache_kib=cache_kib)
 
 
 def require_existing(directory: Path) -> None:
@@ -131,14 +138,16 @@ def require_existing(directory: Path) -> None:
     require_private(directory, path)
 
 
-def _connect(path: Path, access: StorageAccess, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
+def _connect(
+    path: Path, access: StorageAccess, mode: Literal["ro", "rw"] = "rw", *, cache_kib: int = _CACHE_KIB
+) -> sqlite3.Connection:
     with map_damage(path):
         connection = access.connect(
             f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None,
             check_same_thread=False,
         )  # fmt: skip
         try:
-            connection.execute("PRAGMA cache_size = -24576")  # 24 MiB
+            connection.execute(f"PRAGMA cache_size = -{cache_kib}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             _require_current(read_format(connection, path), path)
         except BaseException:
@@ -193,8 +202,13 @@ def map_damage(path: Path) -> Iterator[None]:
 
 @contextmanager
 def reading(directory: Path, access: StorageAccess) -> Iterator[sqlite3.Connection]:
-    """A read-only connection to the database of an existing spool. Raises SpoolUnusable."""
-    with closing(open_existing(directory, access, mode="ro")) as connection, map_damage(directory / DATABASE_FILE):
+    """A read-only connection to the database of an existing spool, for a few statements. Raises SpoolUnusable.
+
+    A relay counts its backlog on such a connection. A larger cache would hold the whole index of a long backlog, and
+    the thread's allocator would keep that memory.
+    """
+    connection = open_existing(directory, access, mode="ro", cache_kib=READING_CACHE_KIB)
+    with closing(connection), map_damage(directory / DATABASE_FILE):
         yield connection
 
 

@@ -56,7 +56,6 @@ _KNOWN: Final = "SELECT 1 FROM delivery WHERE id = ? AND (state IN (0, 2) OR set
 def read_spool_status(directory: Path, access: StorageAccess, *, now: float) -> SpoolStatus:
     """As admin.SpoolStatistics.spool_status, in one transaction."""
     with reading(directory, access) as connection:
-        connection.execute("PRAGMA cache_size = -4096")  # 4 MiB, because it reads each page once
         connection.execute("BEGIN")
         tally = read_tally(connection)
         settled = connection.execute(_OLDEST_RECORD).fetchone()
