@@ -1,4 +1,4 @@
-"""A relay counts its backlog on connections with a small page cache, so that a long backlog does not fill the memory."""
+"""Statistics read with a small page cache, so that counting a long backlog does not fill the relay's memory."""
 
 from __future__ import annotations
 
