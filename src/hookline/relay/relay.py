@@ -268,7 +268,7 @@ class Relay:
                 self._notify(READY)
             if self._parts.dispatcher.has_replayed_lines:
                 self._parts.dispatcher.has_replayed_lines = False
-                await self._parts.ingester.read_replayed_lines()
+                await self._parts.ingester.replay.read()
 
     async def _report_progress(self) -> None:
         before: dict[str, int] = {}

@@ -234,7 +234,7 @@ class StatusCollector:
             unready=self.unready(),
             stalled=self._thread.stalled,
             unreadable=self._state_watcher.unreadable,
-            full=self._ingester.full,
+            full=self._ingester.room.full,
             unrecognized=self._ingester.unrecognized,
             stray_bytes=source.stray_bytes() if source is not None else 0,
             serial=self._state_watcher.serial,

@@ -26,7 +26,7 @@ MAX_PIPE_WAIT_SECONDS: Final = 0.05
 
 
 class HandOver:
-    """The hand-over from the ingester to the lanes of one dispatcher. Implements ingester.DeliverySide."""
+    """The hand-over from the ingester to the lanes of one dispatcher. Implements group_writer.DeliverySide."""
 
     def __init__(
         self,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Set
 from enum import Enum, auto
 from functools import partial
-from itertools import groupby, islice
-from typing import Final, ParamSpec, Protocol, TypeVar
+from itertools import islice
+from typing import Final
 
 import msgspec
 
@@ -19,34 +18,25 @@ from hookline.relay.clock import RelayClock
 from hookline.relay.delivery_record import WHOLE_LINE
 from hookline.relay.ingest.batch import (
     BatchBuilder,
-    IngestContext,
     build_again,
     build_batch,
-    build_replay_batch,
     group_of,
     new_lines,
-    replay_group_of,
-    route_again,
     route_line,
 )
+from hookline.relay.ingest.group_writer import DeliverySide, GroupWriter
 from hookline.relay.ingest.line_guard import GuardedLine, LineGuard
+from hookline.relay.ingest.replay_reader import ReplayReader
+from hookline.relay.ingest.routing_source import RoutingSource
+from hookline.relay.ingest.spool_room import SpoolRoom
 from hookline.relay.one_thread import OneThread
 from hookline.relay.sources.source import Batch, LineSource
 from hookline.relay.spool.crash_guard import CrashGuard
-from hookline.relay.spool.crash_notes import REPLAYED_LINES, source_work
-from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest, Enqueued, IngestBatch, ReplayedLine
+from hookline.relay.spool.crash_notes import source_work
+from hookline.relay.spool.spool import IngestBatch
 from hookline.relay.summary import InputEnd, unknown_formats
 
 WRONG_FORMAT_LINES: Final = 1000  # if none of the first 1000 lines is recognized, a run with an end stops
-INPUT_CHECK_SECONDS: Final = 0.05
-FULL_SPOOL_CHECK_SECONDS: Final = 1.0  # between checks whether any pending delivery can leave a full spool
-# Reading resumes when this part of --spool-max is free.
-FULL_SPOOL_ROOM: Final = 10
-FULL_SPOOL_LINE_SECONDS: Final = 60.0
-REPLAYED_LINES_PER_BATCH: Final = 500
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 
 class IngestResult(Enum):
@@ -94,32 +84,6 @@ class _Group(msgspec.Struct, frozen=True):
         return self.batch.end and self.is_last
 
 
-class DeliverySide(Protocol):
-    """The lanes, as the ingester sees them. It passes the number of deliveries of a group, by webhook."""
-
-    async def wait_for_room(self, deliveries: Mapping[Address, int], *, is_kept: bool) -> None:
-        """Called before a group is stored. Waits a short time if the lanes fall behind. `is_kept`: the lines are also
-        in a file or log."""
-
-    def requests(self, deliveries: Mapping[Address, int]) -> list[DequeueRequest]:
-        """Called before each group is stored. Returns the requests of lanes that take deliveries from memory."""
-
-    def enqueued(self, deliveries: Mapping[Address, int], answers: Sequence[DequeueAnswer]) -> None:
-        """Called after each group is durable, with the answers of the spool."""
-
-
-class RoutingSource(Protocol):
-    """Supplies the routes."""
-
-    @property
-    def context(self) -> IngestContext:
-        """The context that applies now. Read for every batch, in the reader's thread."""
-
-    async def read_again(self) -> None:
-        """Read the state, and return when `context` has it. Called when a group was routed without a move that
-        the spool has followed."""
-
-
 class Ingester:
     """Reads the sources of one run into the spool.
 
@@ -127,14 +91,15 @@ class Ingester:
         source: the input, or None if only replayed lines are read.
         guard: guards against lines that end the process, and has the thread of the spool.
         routing: see RoutingSource.
-        lanes: take the deliveries that are stored.
+        lanes: see DeliverySide.
         held: gives the webhooks that are disabled or paused. Called while a full spool pauses the input.
         limits: see IngestLimits.
 
     Attributes:
-        full: the spool has no room, so reading pauses.
         unrecognized: nothing is recognized so far, after WRONG_FORMAT_LINES of a followed input.
         input_end: the rests of the sources, after their end.
+        room: the room in the spool; pauses reading.
+        replay: reads the replayed lines. `run` does so first.
     """
 
     def __init__(
@@ -150,31 +115,30 @@ class Ingester:
         log: Log,
     ) -> None:
         self.source = source
-        self.full = False
         self.unrecognized = False
         self.input_end = InputEnd()
         self._any_recognized = False
-        self._full_is_logged = False
-        self._next_full_line = 0.0
         self._routing = routing
-        self._lanes = lanes
-        self._held = held
         self._thread = guard.thread
         self._spool = guard.thread.spool
         self._limits = limits
-        self._clock = clock
         self._log = log
         self._guard = LineGuard(guard)
         self._reader = OneThread("reader")
-        self._retries = asyncio.Lock()
-        self._finishing = False
+        self.room = SpoolRoom(
+            guard.thread, held=held, max_pending=limits.max_pending, max_wait=limits.max_wait, log=log
+        )
+        self._writer = GroupWriter(guard.thread, lanes, dedupe_window=limits.dedupe_window, clock=clock, log=log)
+        self.replay = ReplayReader(
+            guard.thread, guard=self._guard, routing=routing, writer=self._writer, reader=self._reader
+        )
 
         # A batch that did not fit into one transaction, and the index of its next line.
         self._unfinished_batch: tuple[Batch, int] | None = None
 
     def finish(self) -> None:
         """Stops reading from the sources. Lines that were already read still enter the spool."""
-        self._finishing = True
+        self.room.finish()
         if self.source is not None:
             self.source.finish()
 
@@ -185,7 +149,7 @@ class Ingester:
             SpoolUnusable: the spool is damaged.
             HooklineError: a source cannot be read.
         """
-        await self.read_replayed_lines()
+        await self.replay.read()
         if self.source is None:
             return IngestResult.COMPLETE
         pending = (await self._thread.run(self._spool.tally))["pending"]
@@ -193,7 +157,7 @@ class Ingester:
         lines = 0
         try:
             while True:
-                if not await self._wait_for_room(pending):
+                if not await self.room.wait(pending):
                     return IngestResult.NO_ROOM
                 group = await reading
                 if not isinstance(group, _Group):
@@ -213,7 +177,7 @@ class Ingester:
     async def _take(self, group: _Group, pending: int) -> int:
         """Stores a group, and informs the source. Returns the number of pending deliveries."""
         batch, work = group.batch, source_work(group.batch.source)
-        lines = self._with_progress(group.lines, work) if group.is_last else group.lines
+        lines = self._guard.with_progress(group.lines, work) if group.is_last else group.lines
         if lines.read or lines.position is not None:
             try:
                 pending = await self._store_new(group, lines)
@@ -234,7 +198,7 @@ class Ingester:
         known = frozenset[int]()
         while True:
             try:
-                return await self._store_group(lines, is_kept=group.is_kept)
+                return await self._writer.write(lines, is_kept=group.is_kept)
             except MessagesKnown as stored:
                 known |= stored.numbers
             except MovesUnknown:
@@ -253,11 +217,6 @@ class Ingester:
         while builder.lines < len(new):  # they fitted into one transaction before
             await self._guard.read(work, guarded, builder)
         return group_of(batch, builder, start=start, end=end, known=known)
-
-    def _with_progress(self, group: IngestBatch, work: str) -> IngestBatch:
-        if not self._guard.awaits_progress(work):
-            return group
-        return msgspec.structs.replace(group, progress_of=work)
 
     def _is_wrong_format(self) -> bool:
         """Returns whether the run stops because nothing is recognized. A followed input only gets a warning."""
@@ -293,17 +252,15 @@ class Ingester:
     async def _build_guarded(self, batch: Batch, start: int) -> _Group:
         """Reads lines of a source that begins in this run, or that is read line by line."""
         work, context = source_work(batch.source), self._routing.context
+        in_reader = partial(asyncio.get_running_loop().run_in_executor, self._reader)
         if not await self._guard.start(work):
-            return self._group(batch, start, *await self._in_reader(build_batch, batch, context, start))
+            return self._group(batch, start, *await in_reader(build_batch, batch, context, start))
         builder = BatchBuilder(context)
         lines = islice(batch.lines, start, None)
-        guarded = (GuardedLine(one, WHOLE_LINE, partial(self._in_reader, route_line, one, context)) for one in lines)
+        guarded = (GuardedLine(one, WHOLE_LINE, partial(in_reader, route_line, one, context)) for one in lines)
         await self._guard.read(work, guarded, builder)
         end = start + builder.lines
         return self._group(batch, start, group_of(batch, builder, start=start, end=end), builder.lines)
-
-    async def _in_reader(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._reader, partial(function, *args, **kwargs))
 
     def _group(self, batch: Batch, start: int, group: IngestBatch, taken: int) -> _Group:
         """Returns the group of the lines from index `start` on, and remembers the rest of the batch."""
@@ -313,90 +270,6 @@ class Ingester:
             unknown = len(group.rejected) + unknown_formats(group.skipped)
             self._any_recognized = group.read > blank + unknown
         return _Group(group, batch, start, start + taken)
-
-    async def read_replayed_lines(self) -> None:
-        """Routes the rejected lines again that `dead replay` put back."""
-        async with self._retries:
-            while lines := await self._thread.run(self._spool.replayed_lines, limit=REPLAYED_LINES_PER_BATCH):
-                for source, replayed in groupby(lines, key=lambda one: one.source):
-                    remaining = list(replayed)
-                    while remaining:
-                        group, taken = await self._build_replayed(remaining, source)
-                        try:
-                            await self._store_group(group)
-                        except MovesUnknown:
-                            await self._routing.read_again()
-                            continue
-                        if group.progress_of is not None:
-                            self._guard.progressed(REPLAYED_LINES, taken)
-                        del remaining[:taken]
-
-    async def _build_replayed(self, lines: Sequence[ReplayedLine], source: str) -> tuple[IngestBatch, int]:
-        context = self._routing.context
-        if not await self._guard.start(REPLAYED_LINES):
-            group, taken = build_replay_batch(lines, source, context)
-            return self._with_progress(group, REPLAYED_LINES), taken
-        builder = BatchBuilder(context)
-        guarded = (
-            GuardedLine(one.line, one.part, partial(self._in_reader, route_again, one, context)) for one in lines
-        )
-        await self._guard.read(REPLAYED_LINES, guarded, builder)
-        return self._with_progress(replay_group_of(lines, builder, source), REPLAYED_LINES), builder.lines
-
-    async def _store_group(self, group: IngestBatch, *, is_kept: bool = True) -> int:
-        """Stores a group, and hands its deliveries to the lanes. `is_kept`: its lines are also kept elsewhere."""
-        deliveries = Counter(new.delivery.address for new in group.deliveries)
-        await self._lanes.wait_for_room(deliveries, is_kept=is_kept)
-        requests = self._lanes.requests(deliveries)
-        enqueued = await self._thread.retry_while_stalled("reading", self._store, group, requests)
-        self._lanes.enqueued(deliveries, enqueued.answers)
-        for rejected in group.rejected:
-            self._log.info("rejected", source=group.source, line=rejected.line.number, reason=rejected.reason)
-        return enqueued.pending
-
-    def _store(self, group: IngestBatch, requests: Sequence[DequeueRequest] = ()) -> Enqueued:
-        """Runs in the spool's thread. The dedupe window begins before the cautious time, so that a clock that was set
-        forward does not shorten it.
-        """
-        now = self._clock.now()
-        window = self._limits.dedupe_window and self._limits.dedupe_window + now - self._clock.cautious_now()
-        return self._spool.enqueue(group, now=now, dedupe_window=window, requests=requests)
-
-    async def _wait_for_room(self, pending: int) -> bool:
-        """Waits while the spool is full, and with it the writer of a pipe. Returns False for a finite input if all
-        pending deliveries are held, or if the backlog did not shrink for `max_wait` seconds.
-        """
-        monotonic = asyncio.get_running_loop().time
-        shrank = checked = monotonic()
-        resume_below = self._limits.max_pending - self._limits.max_pending // FULL_SPOOL_ROOM
-        while pending >= (resume_below if self.full else self._limits.max_pending) and not self._finishing:
-            if not self.full:
-                self.full = True
-                self._report_full(pending, monotonic())
-            earlier = pending
-            await asyncio.sleep(INPUT_CHECK_SECONDS)
-            pending = (await self._thread.run(self._spool.tally))["pending"]
-            if pending < earlier:
-                shrank = monotonic()
-            elif self._limits.max_wait is not None and monotonic() - checked >= FULL_SPOOL_CHECK_SECONDS:
-                checked = monotonic()
-                waiting = await self._thread.run(self._spool.pending)
-                if checked - shrank > self._limits.max_wait or not waiting - self._held():
-                    limit = self._limits.max_pending
-                    self._log.warning("spool remains full, reading ends", pending=pending, limit=limit)
-                    return False
-        if self.full and pending < resume_below:
-            self.full = False
-            if self._full_is_logged:
-                self._log.warning("reading resumes", pending=pending)
-        return True
-
-    def _report_full(self, pending: int, now: float) -> None:
-        """A spool that is full again and again is reported once a minute."""
-        self._full_is_logged = now >= self._next_full_line
-        if self._full_is_logged:
-            self._next_full_line = now + FULL_SPOOL_LINE_SECONDS
-            self._log.warning("spool full, reading pauses", pending=pending, limit=self._limits.max_pending)
 
     async def close(self) -> None:
         if self.source is not None:  # in the reader's thread, and so after the last read

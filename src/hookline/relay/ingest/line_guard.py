@@ -10,10 +10,13 @@ import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, NamedTuple
 
+import msgspec
+
 from hookline.relay.delivery_record import Line, Rejected
 from hookline.relay.ingest.batch import BatchBuilder, RoutedEvent
 from hookline.relay.spool.crash_guard import CrashGuard, needs_care
 from hookline.relay.spool.crash_notes import CRASHED
+from hookline.relay.spool.spool import IngestBatch
 
 # A relay reads ahead, so the line that ends it may come in a later batch than the one that made no progress.
 CAREFUL_LINES: Final = 1000
@@ -46,9 +49,10 @@ class LineGuard:
         """Whether the lines of the work are read one by one now."""
         return self._careful_lines.get(work, 0) > 0
 
-    def awaits_progress(self, work: str) -> bool:
-        """Whether the next stored batch of the work is its progress: the first one, or one read with care."""
-        return work in self._careful_lines
+    def with_progress(self, group: IngestBatch, work: str) -> IngestBatch:
+        """Returns the group, as the progress of the work if it awaits one: with its first batch, or one read with
+        care."""
+        return msgspec.structs.replace(group, progress_of=work) if work in self._careful_lines else group
 
     async def start(self, work: str) -> bool:
         """Returns whether the lines of a work must be read one by one. The first call counts the start, and waits if

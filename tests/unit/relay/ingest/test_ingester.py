@@ -1,15 +1,15 @@
-"""The ingester: its dedupe window, a full spool, and sources that several readers share."""
+"""The ingester: batches that are stored already, that are read with care, or that are routed again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from builders import delivery, document, ingest_batch, routes, settlement
-from contract.spool_stores import balanced, fresh, intake
+from builders import document, ingest_batch, routes
+from contract.spool_stores import balanced
 from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
@@ -25,8 +25,9 @@ from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.crash_guard import CrashGuard
 from hookline.relay.spool.crash_notes import CRASHED, source_work
 from hookline.relay.spool.factory import spool_store
-from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest, RejectedLine
+from hookline.relay.spool.spool import RejectedLine
 from hookline.relay.spool.spool_thread import SpoolThread
+from no_lanes import NoLanes
 
 
 class Routing:
@@ -42,72 +43,6 @@ class Routing:
         assert self.after is not None, "no webhook has moved"
         self.context = self.after
         self.reads += 1
-
-
-class NoLanes:
-    """Lanes that take nothing."""
-
-    def __init__(self) -> None:
-        self.waits: list[bool] = []
-
-    async def wait_for_room(self, deliveries: Mapping[Address, int], *, is_kept: bool) -> None:
-        self.waits.append(is_kept)
-
-    def requests(self, deliveries: Mapping[Address, int]) -> list[DequeueRequest]:
-        return []
-
-    def enqueued(self, deliveries: Mapping[Address, int], answers: Sequence[DequeueAnswer]) -> None: ...
-
-
-@pytest.mark.parametrize(("window", "duplicates"), [(0.0, 0), (60.0, 1)])
-def test_a_window_of_zero_is_off_after_the_clock_was_set_forward(
-    tmp_path: Path, window: float, duplicates: int
-) -> None:
-    """Other windows begin before the clock was set."""
-    wall, even = [1000.0], [0.0]
-    clock = RelayClock(lambda: wall[0], lambda: even[0])
-    spool = spool_store(str(tmp_path / "spool")).open(since="now")
-    log = Log(lambda line: None, level="warning", format="text", clock=lambda: 0.0)
-    thread = SpoolThread(spool, log)
-    ingester = Ingester(
-        None, CrashGuard(thread, clock=clock, log=log), routing=Routing(), lanes=NoLanes(),
-        held=frozenset, clock=clock, log=log,
-        limits=IngestLimits(dedupe_window=window, max_pending=10, max_wait=None),
-    )  # fmt: skip
-    wall[0], even[0] = 5000.0, 1.0
-    assert 1 == ingester._store(intake(delivery("a"))).pending
-    spool.settle([settlement(fresh(spool)[0])], now=5000.0)
-    wall[0], even[0] = 5001.0, 2.0
-    assert 1 - duplicates == ingester._store(intake(delivery("a"))).pending
-    assert duplicates == spool.tally().get("duplicates", 0)
-    thread.close()
-    spool.close()
-
-
-@pytest.mark.anyio
-async def test_a_full_spool_is_reported_once_a_minute(tmp_path: Path) -> None:
-    """Reading resumes when a tenth of the spool is free. A spool that fills again at once is not reported again."""
-    lines: list[str] = []
-    clock = RelayClock(lambda: 1000.0, lambda: 0.0)
-    spool = spool_store(str(tmp_path / "spool")).open(since="now")
-    log = Log(lines.append, level="warning", format="text", clock=lambda: 0.0)
-    thread = SpoolThread(spool, log)
-    ingester = Ingester(
-        None, CrashGuard(thread, clock=clock, log=log), routing=Routing(), lanes=NoLanes(),
-        held=frozenset, clock=clock, log=log,
-        limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
-    )  # fmt: skip
-    tallies = iter([9, 8, 9, 8, 9, 8])
-    spool.tally = lambda: {"pending": next(tallies)}  # type: ignore[method-assign]
-    for _ in range(3):
-        assert await ingester._wait_for_room(10)
-        assert not ingester.full
-    assert ["spool full, reading pauses", "reading resumes"] == [
-        next(text for text in ("spool full, reading pauses", "reading resumes") if text in line) for line in lines
-    ]
-    assert [] == list(tallies)
-    thread.close()
-    spool.close()
 
 
 class ScriptedSource:
@@ -299,7 +234,7 @@ async def test_lines_are_routed_again_after_a_move(tmp_path: Path) -> None:
     with spool_store(str(tmp_path / "spool")).dead_letters() as letters:
         letters.replay(Filter(), now=2.0)
     routing.context = context(old, 0)
-    await ingester.read_replayed_lines()
+    await ingester.replay.read()
     assert (3, 3, 2, {new}) == ((tally := spool.tally())["read"], tally["pending"], routing.reads, spool.pending())
     assert balanced(tally)
     await ingester.close()
