@@ -23,8 +23,9 @@ from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.leases import Membership
 from hookline.relay.spool.postgres.slot_leases import SlotLeases
 from hookline.relay.summary import Summary
+from hookline.wiring.dry_run_relay import dry_run_relay
 from hookline.wiring.run_options import RelayOptions
-from hookline.wiring.run_relay import dry_run_relay, run_relay
+from hookline.wiring.run_relay import run_relay
 from hookline_process import ORGANIZATION, SANDBOX, Lab
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
 from hookline import __version__
 from hookline.descriptors import max_connections
-from hookline.errors import StateUnusable
 from hookline.observe.log import Log
 from hookline.relay.activity_recorder import ActivityRecorder
 from hookline.relay.clock import RelayClock
@@ -25,7 +22,6 @@ from hookline.relay.http.limits.connection_budget import ConnectionBudget
 from hookline.relay.http.limits.shared_limits import SharedLimits
 from hookline.relay.http.transport_factory import TRANSPORTS, transport_factory
 from hookline.relay.ingest.batch import IngestContext
-from hookline.relay.ingest.dry_run import DryRunEvent, count_results, dry_run
 from hookline.relay.ingest.ingester import Ingester, IngestLimits
 from hookline.relay.monitoring import monitoring_server, watchdog
 from hookline.relay.relay import Ending, Progress, Relay
@@ -33,10 +29,7 @@ from hookline.relay.routing import Routes, SkipNames
 from hookline.relay.service_manager import notify
 from hookline.relay.slots.delivery_guard import DeliveryGuard
 from hookline.relay.slots.ownership import Ownership
-from hookline.relay.sources.broker.open_broker import open_broker
-from hookline.relay.sources.broker.source_address import find_address
-from hookline.relay.sources.open import open_sources, require_sources
-from hookline.relay.sources.source import LineSource
+from hookline.relay.sources.open import require_sources
 from hookline.relay.spool.crash_guard import CrashGuard
 from hookline.relay.spool.factory import SpoolStore, spool_place, spool_store
 from hookline.relay.spool.opened_spool import OpenedSpool, join_shared, opened_spool
@@ -44,29 +37,13 @@ from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.state_watcher import LaneFactory, StateWatcher, sole_owner
 from hookline.relay.status_collector import RelayInfo, RelayParts, StatusCollector
-from hookline.relay.summary import InputEnd, Summary, summarize
+from hookline.relay.summary import Summary, summarize
 from hookline.settings import notify_socket, watchdog_seconds
-from hookline.state.factory import open_state, without_password
-from hookline.state.store import Snapshot, StateStore, Stored
+from hookline.state.store import StateStore, Stored
 from hookline.units import utc_text
-from hookline.wiring.run_inputs import broker_options, file_options, open_input
+from hookline.wiring.run_inputs import open_input
 from hookline.wiring.run_options import Machine, RelayOptions
-
-
-def _open_applied(options: RelayOptions) -> tuple[StateStore, Snapshot]:
-    """Open the state. Raises StateUnusable if it has no webhook, because the relay would skip all events."""
-    store = open_state(options.state)
-    snapshot = store.read()
-    if snapshot.webhooks or options.allow_empty:
-        return store, snapshot
-    reason = "no webhook is applied"
-    if snapshot.lineage is None:
-        reason = f"no stored state exists at {without_password(options.state)}"
-    effect = "every event would be skipped; nothing was read" if options.sources else "there is nothing to deliver to"
-    raise StateUnusable(
-        f"{reason}, so {effect}",
-        hint="run `hookline apply`, name the state with --state or HOOKLINE_STATE, or allow this with --allow-empty",
-    )
+from hookline.wiring.run_state import open_run_state
 
 
 async def run_relay(
@@ -91,7 +68,7 @@ async def run_relay(
         SpoolUnusable: The spool cannot be opened, or is damaged.
         HooklineError: A source cannot be read, or the address to listen on is in use.
     """
-    state_store, _ = _open_applied(options)
+    state_store, _ = open_run_state(options)
     store = spool_store(options.spool)
     require_sources(options.sources, follow=options.follow)
     machine = machine or Machine()
@@ -300,25 +277,3 @@ def _lane_factory(
         return lane
 
     return make_lane
-
-
-def dry_run_relay(options: RelayOptions, log: Log, on_event: Callable[[DryRunEvent], None]) -> Summary:
-    """Pass each routing result to `on_event`; send nothing. Deliveries count as pending. Raises like `run_relay`."""
-    _, snapshot = _open_applied(options)
-    require_sources(options.sources, follow=False)
-    clock = RelayClock()
-    settings = options.settings
-    lookup = spool_store(options.spool).dry_run()
-    context = IngestContext(routes=Routes.from_snapshot(snapshot), defaults=settings.defaults, format=settings.format)
-    source: LineSource
-    if (address := find_address(options.sources)) is not None:
-        source = open_broker(address, lookup.positions, broker_options(options, acknowledges=False), logger=log)
-    else:
-        positions = () if options.from_start else lookup.positions()
-        source = open_sources(options.sources, positions, follow=False, logger=log, **file_options(options))
-    window = settings.dedupe_window_seconds
-    known = partial(lookup.known, delivered_after=clock.now() - window if window else math.inf)
-    with closing(source):
-        tally = count_results(dry_run(source, context, known), on_event)
-        input_end = InputEnd(tuple(source.unfinished()), tuple(source.already_read()))
-    return summarize({"pending": 0}, tally, clock.elapsed(), input_end)

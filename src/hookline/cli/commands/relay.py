@@ -31,8 +31,9 @@ from hookline.relay.sources.broker.source_address import find_address
 from hookline.relay.spool.factory import spool_store
 from hookline.relay.summary import Summary
 from hookline.units import option_duration
+from hookline.wiring.dry_run_relay import dry_run_relay
 from hookline.wiring.run_options import RelayOptions
-from hookline.wiring.run_relay import dry_run_relay, run_relay
+from hookline.wiring.run_relay import run_relay
 
 if TYPE_CHECKING:
     from hookline.cli.progress.relay_progress import ProgressBar
