@@ -21,8 +21,8 @@ from typing import Any, Final
 
 from bench_lab import ORGANIZATION, event, machine, table
 from hookline.model import Address
-from hookline.relay.delivery.dead_lettering import DEAD_LETTER_CHUNK
 from hookline.relay.delivery.dispatcher import CLEANUP_ROWS
+from hookline.relay.delivery.rounds.dead_lettering import DEAD_LETTER_CHUNK
 from hookline.relay.delivery_record import Delivery
 from hookline.relay.ids import WebhookIds
 from hookline.relay.spool.spool import (

@@ -23,13 +23,13 @@ from hookline.relay.delivery.attempt import AttemptSeries, Endpoint, FirstPost
 from hookline.relay.delivery.attempts_in_flight import AttemptsInFlight
 from hookline.relay.delivery.circuit_breaker import BreakerPhase, CircuitBreaker
 from hookline.relay.delivery.dispatcher import Dispatcher
-from hookline.relay.delivery.endpoint_state import EndpointStateWriter, Handover
 from hookline.relay.delivery.hand_over import HandOver
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery.lane_queue import LaneQueue
-from hookline.relay.delivery.prefetch import Prefetcher
 from hookline.relay.delivery.rate_limiter import RateLimiter
 from hookline.relay.delivery.response_policy import Dead, EndpointGone, PolicyAction
+from hookline.relay.delivery.rounds.endpoint_state import EndpointStateWriter, Handover
+from hookline.relay.delivery.rounds.prefetch import Prefetcher
 from hookline.relay.spool.spool import (
     DequeueAnswer,
     EndpointState,

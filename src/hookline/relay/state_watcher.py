@@ -13,8 +13,8 @@ from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery.dispatcher import Dispatcher
-from hookline.relay.delivery.endpoint_state import Handover
 from hookline.relay.delivery.lane import Lane
+from hookline.relay.delivery.rounds.endpoint_state import Handover
 from hookline.relay.ingest.batch import IngestContext
 from hookline.relay.routing import Routes
 from hookline.relay.spool.address_moves import FollowedMoves, RecordedMove

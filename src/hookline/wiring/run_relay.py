@@ -16,8 +16,8 @@ from hookline.relay.clock import RelayClock
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.endpoint import HttpEndpoint
-from hookline.relay.delivery.endpoint_state import restore_lane
 from hookline.relay.delivery.lane import Lane, SendingConditions
+from hookline.relay.delivery.rounds.endpoint_state import restore_lane
 from hookline.relay.http.limits.connection_budget import ConnectionBudget
 from hookline.relay.http.limits.shared_limits import SharedLimits
 from hookline.relay.http.transport_factory import TRANSPORTS, transport_factory

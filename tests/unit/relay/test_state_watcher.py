@@ -22,8 +22,8 @@ from hookline.relay.delivery.attempt import Endpoint
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
-from hookline.relay.delivery.endpoint_state import restore_lane
 from hookline.relay.delivery.lane import Lane, SendingConditions
+from hookline.relay.delivery.rounds.endpoint_state import restore_lane
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
 from hookline.relay.ingest.batch import IngestContext
 from hookline.relay.routing import Defaults

@@ -18,11 +18,11 @@ from hookline.relay.delivery.attempt import AttemptRecord
 from hookline.relay.delivery.attempt_log import AttemptLog
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import Counters
-from hookline.relay.delivery.dead_lettering import DeadLettering
-from hookline.relay.delivery.endpoint_state import EndpointStateWriter, Handover
 from hookline.relay.delivery.hand_over import HandOver
 from hookline.relay.delivery.lane import Lane
-from hookline.relay.delivery.prefetch import Prefetcher
+from hookline.relay.delivery.rounds.dead_lettering import DeadLettering
+from hookline.relay.delivery.rounds.endpoint_state import EndpointStateWriter, Handover
+from hookline.relay.delivery.rounds.prefetch import Prefetcher
 from hookline.relay.spool.spool import EndpointState, QueuedDelivery, Retention, Settlement, State
 from hookline.relay.spool.spool_thread import SpoolThread
 

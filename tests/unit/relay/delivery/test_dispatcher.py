@@ -17,15 +17,16 @@ from hookline.errors import SpoolStalled
 from hookline.model import Address, DeliveryPolicy, RetryPolicy
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
-from hookline.relay.delivery import dead_lettering, dispatcher, prefetch
+from hookline.relay.delivery import dispatcher
 from hookline.relay.delivery.attempt import Endpoint
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import Counters
-from hookline.relay.delivery.dead_lettering import DeadLettering
 from hookline.relay.delivery.dispatcher import Dispatcher
-from hookline.relay.delivery.endpoint_state import EndpointStateWriter
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery.response_policy import Retry
+from hookline.relay.delivery.rounds import dead_lettering, prefetch
+from hookline.relay.delivery.rounds.dead_lettering import DeadLettering
+from hookline.relay.delivery.rounds.endpoint_state import EndpointStateWriter
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
 from hookline.relay.spool.recipient import Recipient
 from hookline.relay.spool.spool import DequeueRequest, EndpointState, Retention, State
