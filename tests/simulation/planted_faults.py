@@ -30,6 +30,7 @@ from hookline.relay.delivery.rate_limiter import RateLimiter
 from hookline.relay.delivery.response_policy import Dead, EndpointGone, PolicyAction
 from hookline.relay.delivery.rounds.endpoint_state import EndpointStateWriter, Handover
 from hookline.relay.delivery.rounds.prefetch import Prefetcher
+from hookline.relay.delivery.rounds.settlement_recorder import SettlementRecorder
 from hookline.relay.spool.spool import (
     DequeueAnswer,
     EndpointState,
@@ -105,13 +106,13 @@ def _unordered_dequeue() -> AbstractContextManager[Any]:
 
 def _forgotten_at_once() -> AbstractContextManager[Any]:
     """Forget a delivery before its settlement is written."""
-    real = Dispatcher.settled
+    real = SettlementRecorder.settled
 
-    def settled(self: Dispatcher, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None:
+    def settled(self: SettlementRecorder, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None:
         real(self, lane, item, settlement)
         lane.queue.known.pop(item.seq, None)
 
-    return patch.object(Dispatcher, "settled", settled)
+    return patch.object(SettlementRecorder, "settled", settled)
 
 
 def _no_successors() -> AbstractContextManager[Any]:

@@ -312,7 +312,7 @@ async def test_outcomes_of_an_abandoned_lane_are_dropped(desk: Desk) -> None:
     await desk.put("first")
     await desk.endpoints[0].asked.wait()
     desk.endpoints[0].answer.set_result(Response(200))
-    while not desk.dispatcher._settlements:
+    while desk.dispatcher.recorder.is_empty:
         await asyncio.sleep(0)
     desk.watcher.abandon_lanes()
     await desk.watcher.owners_changed()

@@ -1,4 +1,4 @@
-"""Connects the spool and the lanes, as their listener: has them filled, and writes their settlements in groups.
+"""Connects the spool and the lanes, as their listener: in rounds, it has lanes filled and settlements recorded.
 
 Every kind of work is requested by address: refills, retries that are due, dead letters. The cost of a round therefore
 depends on the work in it, not on the number of lanes.
@@ -7,8 +7,7 @@ depends on the work in it, not on the number of lanes.
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Set
 from typing import Final
 
 from hookline.model import Address
@@ -23,22 +22,15 @@ from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery.rounds.dead_lettering import DeadLettering
 from hookline.relay.delivery.rounds.endpoint_state import EndpointStateWriter, Handover
 from hookline.relay.delivery.rounds.prefetch import Prefetcher
+from hookline.relay.delivery.rounds.round_timer import GATHER_SECONDS, RoundTimer
+from hookline.relay.delivery.rounds.settlement_recorder import SettlementRecorder
 from hookline.relay.spool.spool import EndpointState, QueuedDelivery, Retention, Settlement, State
 from hookline.relay.spool.spool_thread import SpoolThread
 
-MAX_SETTLEMENTS_PER_WRITE: Final = 500
-# Between a request for work and its round, so that the round does more work at once. Outcomes can wait longer, unless
-# the next event of a message waits for one.
-GATHER_SECONDS: Final = 0.005
-GATHER_OUTCOMES_SECONDS: Final = 0.05
-# So long after an event had to wait for an earlier one of its message, others are expected to wait, too.
-ORDER_SECONDS: Final = 1.0
 HOUSEKEEPING_SECONDS: Final = 1.0
 CLEANUP_SECONDS: Final = 10.0
 CLEANUP_ROWS: Final = 250  # removed in less than 5 ms of processor time, also if each is a dead letter
 LAST_WRITE_SECONDS: Final = 10.0
-# A name of the module costs a tenth of an enumeration's attribute before Python 3.12.
-_PENDING, _DELIVERED = State.PENDING, State.DELIVERED
 
 
 class Dispatcher:
@@ -76,14 +68,20 @@ class Dispatcher:
         self._endpoint_states = EndpointStateWriter(self.lanes, thread, log)
         self._retiring: dict[Lane, None] = {}
         self._ending: set[asyncio.Task[None]] = set()  # of abandoned lanes
-        self._writing: asyncio.Task[None] | None = None
-        self._settlements: list[tuple[Lane, Settlement]] = []
         self._rounds = RoundTimer()
-        self._outcomes_urgent_until = clock.elapsed()
         self._prefetcher = Prefetcher(
             self.lanes, thread, clock=clock.now, work_available=self._request_round, on_gone=self._dead_letter_gone
         )
-        self.hand_over = HandOver(self.lanes, self.on_enqueued, on_waiting=self._note_waiting_events)
+        self.recorder = SettlementRecorder(
+            self.lanes,
+            thread,
+            self._rounds,
+            clock=clock,
+            prefetcher=self._prefetcher,
+            on_not_delivered=self._not_delivered,
+            on_gone=self._dead_letter_gone,
+        )
+        self.hand_over = HandOver(self.lanes, self.on_enqueued, on_waiting=self.recorder.note_waiting_events)
         self._round = asyncio.Lock()
         self._next_housekeeping = 0.0
         self._next_cleanup = 0.0
@@ -114,7 +112,7 @@ class Dispatcher:
         self._retiring[lane] = None  # if the relay stops during the wait, its own grace period applies
         await lane.stop(lane.webhook.delivery.timeout.total_seconds())
         async with self._round:
-            await self._write_all()
+            await self._write_outcomes()
         del self._retiring[lane]
         became_gone = lane.breaker.phase is BreakerPhase.GONE and lane.breaker.times_opened != times_opened
         return Handover(lane.webhook.url, lane.breaker.reason if became_gone else None, lane.rate_limiter)
@@ -132,10 +130,8 @@ class Dispatcher:
             ending = asyncio.get_running_loop().create_task(lane.stop(0.0))
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
-        kept = [(lane, one) for lane, one in self._settlements if not lane.abandoned]
-        if dropped := len(self._settlements) - len(kept):
+        if dropped := self.recorder.drop_abandoned():
             self._log.warning("outcomes dropped: the next owner sends their events again", outcomes=dropped)
-        self._settlements = kept
 
     def continue_sending(self) -> None:
         """The process may send again: it owns the endpoints, and the spool answers. The lanes load their deliveries
@@ -163,24 +159,12 @@ class Dispatcher:
         self._clock_step += seconds
         self._request_round()
 
-    def settled(self, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None:
-        if not self._settlements:
-            is_urgent = self._clock.elapsed() < self._outcomes_urgent_until
-            self._rounds.request(GATHER_SECONDS if is_urgent else GATHER_OUTCOMES_SECONDS)
-        self._settlements.append((lane, settlement))
-        if settlement.state is not _DELIVERED:
-            # Also without a change of the phase: a Retry-After can lengthen the wait of an open breaker.
-            self._endpoint_states.changed(lane)
-            self._attempt_log.settled(lane, item, settlement, self._clock.now())
-            if settlement.state is State.DEAD:
-                self._counters.add_dead(settlement.reason)
-        if lane.full or len(self._settlements) >= MAX_SETTLEMENTS_PER_WRITE:
-            self._rounds.request(0.0)
-
-    def _note_waiting_events(self) -> None:
-        self._outcomes_urgent_until = max(self._outcomes_urgent_until, self._clock.elapsed() + ORDER_SECONDS)
-        if self._settlements:
-            self._rounds.request(GATHER_SECONDS)
+    def _not_delivered(self, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None:
+        # Also without a change of the phase: a Retry-After can lengthen the wait of an open breaker.
+        self._endpoint_states.changed(lane)
+        self._attempt_log.settled(lane, item, settlement, self._clock.now())
+        if settlement.state is State.DEAD:
+            self._counters.add_dead(settlement.reason)
 
     def attempted(self, lane: Lane, item: QueuedDelivery, record: AttemptRecord) -> None:
         self._attempt_log.attempted(lane, item, record)
@@ -212,7 +196,7 @@ class Dispatcher:
             await self._rounds.begin()
             async with self._round:
                 await self._handle_clock_step()
-                await self._write()
+                await self.recorder.record()
                 await self._prefetcher.make_retries_due()
                 await self._endpoint_states.write()
                 await self._write_dead_letters()
@@ -242,58 +226,6 @@ class Dispatcher:
                 lane.clock_set_back(-seconds)
                 self._endpoint_states.changed(lane)
             await self._prefetcher.make_all_due()
-
-    async def _write(self) -> None:
-        """Write all settlements so far in one transaction. A cancelled caller does not cancel the write: its
-        settlements would be neither in the spool nor in memory."""
-        if self._writing is None or self._writing.done():
-            if not self._settlements:
-                return
-            self._writing = asyncio.create_task(self._write_group())
-        await asyncio.shield(self._writing)
-
-    async def _write_all(self) -> None:
-        """Write all settlements, also those that lanes add during the first write."""
-        await self._write()
-        if self._settlements:
-            await self._write()
-        await self._endpoint_states.write()
-
-    async def _write_group(self) -> None:
-        group, self._settlements = self._settlements, []
-        if not group:
-            return
-        # The same list in each repetition, by which the spool knows a call that it has carried out.
-        settlements = [one for _, one in group]
-        successors = await self._thread.retry_while_stalled("recording outcomes", self._settle, group, settlements)
-        touched = dict.fromkeys(lane for lane, _ in group)
-        for lane, settlement in group:
-            lane.forget(settlement.seq)
-            if settlement.state is not _PENDING:
-                continue
-            if lane.breaker.phase is BreakerPhase.GONE:
-                self._dead_letter_gone(lane)
-            else:
-                self._prefetcher.wake_at(lane, settlement.due)
-        if successors:
-            self._note_waiting_events()
-        for item in successors:
-            current = self.lanes.get(item.address)
-            if current is not None and current.ordered and not current.suspended:
-                current.queue.offer((item,))
-                touched[current] = None
-        for lane in touched:
-            lane.start_attempts()
-            if lane.queue.needs_refill:
-                self._prefetcher.note_refill(lane)
-
-    def _settle(
-        self, group: Sequence[tuple[Lane, Settlement]], settlements: Sequence[Settlement]
-    ) -> list[QueuedDelivery]:
-        """Runs in the spool's thread. When it is repeated, lanes may have been abandoned since."""
-        if any(lane.abandoned for lane, _ in group):
-            settlements = [one for lane, one in group if not lane.abandoned]
-        return self._spool.settle(settlements, now=self._clock.now())
 
     async def _write_dead_letters(self) -> None:
         if self._dead_lettering.pending:
@@ -333,7 +265,7 @@ class Dispatcher:
 
     def expect_end(self) -> None:
         """No more deliveries will come, and the run waits for the outcomes of the last ones."""
-        self._outcomes_urgent_until = math.inf
+        self.recorder.expect_end()
         self._request_round()
 
     def suspended_addresses(self) -> Set[Address]:
@@ -342,7 +274,7 @@ class Dispatcher:
 
     def idle(self) -> bool:
         """Whether no delivery is queued, in flight or unwritten. Deliveries may still wait in the spool."""
-        return not self._settlements and not any(lane.queue.known for lane in self.lanes.values())
+        return self.recorder.is_empty and not any(lane.queue.known for lane in self.lanes.values())
 
     async def stop(self, grace_seconds: float) -> None:
         """Stop all lanes and write their settlements, if the spool can be written within LAST_WRITE_SECONDS."""
@@ -357,33 +289,9 @@ class Dispatcher:
 
     async def _write_last(self) -> None:
         async with self._round:
-            await self._write_all()
+            await self._write_outcomes()
 
-
-class RoundTimer:
-    """Begins the rounds, each at the earliest time that was requested since the one before."""
-
-    def __init__(self) -> None:
-        self._is_due = asyncio.Event()
-        self._at = math.inf
-        self._timer: asyncio.TimerHandle | None = None
-
-    def request(self, within_seconds: float) -> None:
-        """Begin a round after at most this time."""
-        if within_seconds <= 0.0:
-            self._is_due.set()
-        if self._is_due.is_set():
-            return
-        loop = asyncio.get_running_loop()
-        if (at := loop.time() + within_seconds) < self._at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._at, self._timer = at, loop.call_at(at, self._is_due.set)
-
-    async def begin(self) -> None:
-        """Wait for the next round."""
-        await self._is_due.wait()
-        self._is_due.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._at, self._timer = math.inf, None
+    async def _write_outcomes(self) -> None:
+        """Write all settlements, and the states of endpoints that follow from them."""
+        await self.recorder.record_all()
+        await self._endpoint_states.write()

@@ -47,10 +47,19 @@ def max_unwritten(concurrency: int) -> int:
     return max(MIN_UNWRITTEN, 4 * concurrency)
 
 
+class SettlementListener(Protocol):
+    """Receives the settlements of lanes."""
+
+    def settled(self, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None:
+        """A delivery of the lane has an outcome. Called for each one, so it must be cheap for an accepted event."""
+
+
 class LaneListener(Protocol):
     """Receives a lane's results. The lane calls it from the event loop, so no method may block."""
 
-    def settled(self, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None: ...
+    @property
+    def recorder(self) -> SettlementListener:
+        """Receives the settlements. The lane asks for it once, so that an outcome costs one call."""
 
     def attempted(self, lane: Lane, item: QueuedDelivery, record: AttemptRecord) -> None: ...
 
@@ -128,6 +137,7 @@ class Lane:
         self._limited = policy.rate_limit is not None
         self._max_unwritten = max_unwritten(policy.concurrency)
         self._listener = listener
+        self._recorder = listener.recorder
         self._counters = counters
         self._clock = clock
         self._jitter = random.random
@@ -271,7 +281,7 @@ class Lane:
         if settlement.state is not _STATE_PENDING:
             self._counters.latency.add(ended - item.since)
         self._unwritten += 1
-        self._listener.settled(self, item, settlement)
+        self._recorder.settled(self, item, settlement)
 
     async def may_continue(self, item: QueuedDelivery, times_opened: int) -> bool:
         """Wait for a turn of the rate limiter for a confirming attempt, or for one with a fresh token.

@@ -38,6 +38,10 @@ class Silent(Endpoint):
 class NoListener:
     """A listener that ignores everything."""
 
+    @property
+    def recorder(self) -> NoListener:
+        return self
+
     def settled(self, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None:
         pass
 

@@ -24,9 +24,11 @@ from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery.response_policy import Retry
-from hookline.relay.delivery.rounds import dead_lettering, prefetch
+from hookline.relay.delivery.rounds import dead_lettering, prefetch, settlement_recorder
 from hookline.relay.delivery.rounds.dead_lettering import DeadLettering
 from hookline.relay.delivery.rounds.endpoint_state import EndpointStateWriter
+from hookline.relay.delivery.rounds.round_timer import GATHER_SECONDS
+from hookline.relay.delivery.rounds.settlement_recorder import GATHER_OUTCOMES_SECONDS
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
 from hookline.relay.spool.recipient import Recipient
 from hookline.relay.spool.spool import DequeueRequest, EndpointState, Retention, State
@@ -301,7 +303,7 @@ async def test_a_longer_retry_after_is_remembered(desk: Desk) -> None:
     first = lane.breaker.asked_until or 0.0
     item = queued_delivery(1, address=ADDRESS)
     lane.breaker.record(Retry("http 503", 5_000.0), time.time(), late=True)
-    desk.dispatcher.settled(lane, item, settlement(item, State.PENDING, due=time.time()))
+    desk.dispatcher.recorder.settled(lane, item, settlement(item, State.PENDING, due=time.time()))
     await desk.until(lambda tally: saved() == lane.breaker.asked_until)
     assert (lane.breaker.asked_until or 0.0) > first + 4_000.0
 
@@ -491,7 +493,7 @@ def idle_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
 def settle(desk: Desk, lane: Lane, *seqs: int) -> None:
     for seq in seqs:
         item = queued_delivery(seq, address=ADDRESS)
-        desk.dispatcher.settled(lane, item, settlement(item))
+        desk.dispatcher.recorder.settled(lane, item, settlement(item))
 
 
 async def test_outcomes_are_gathered_from_the_first_on(idle_desk: tuple[Desk, list[float]]) -> None:
@@ -499,10 +501,10 @@ async def test_outcomes_are_gathered_from_the_first_on(idle_desk: tuple[Desk, li
     desk, requests = idle_desk
     lane = desk.lane(Scripted(accepts))
     settle(desk, lane, 1, 2, 3)
-    assert [dispatcher.GATHER_OUTCOMES_SECONDS] == requests
+    assert [GATHER_OUTCOMES_SECONDS] == requests
     lane._unwritten = 64
     settle(desk, lane, 4)
-    assert [dispatcher.GATHER_OUTCOMES_SECONDS, 0.0] == requests
+    assert [GATHER_OUTCOMES_SECONDS, 0.0] == requests
 
 
 async def test_outcomes_are_written_sooner_while_events_wait_for_them(
@@ -511,18 +513,18 @@ async def test_outcomes_are_written_sooner_while_events_wait_for_them(
     """An event is stored whose message has one in flight, or with an outcome that is not written."""
     desk, requests = idle_desk
     lane = desk.lane(Scripted(accepts))
-    desk.dispatcher._note_waiting_events()
+    desk.dispatcher.recorder.note_waiting_events()
     assert [] == requests
     settle(desk, lane, 1)
-    assert [dispatcher.GATHER_SECONDS] == requests
-    desk.dispatcher._note_waiting_events()
-    assert [dispatcher.GATHER_SECONDS] * 2 == requests
-    desk.dispatcher._settlements.clear()
-    monkeypatch.setattr(dispatcher, "ORDER_SECONDS", 0.0)
-    desk.dispatcher._outcomes_urgent_until = 0.0
-    desk.dispatcher._note_waiting_events()
+    assert [GATHER_SECONDS] == requests
+    desk.dispatcher.recorder.note_waiting_events()
+    assert [GATHER_SECONDS] * 2 == requests
+    desk.dispatcher.recorder._settlements.clear()
+    monkeypatch.setattr(settlement_recorder, "ORDER_SECONDS", 0.0)
+    desk.dispatcher.recorder._urgent_until = 0.0
+    desk.dispatcher.recorder.note_waiting_events()
     settle(desk, lane, 2)
-    assert dispatcher.GATHER_OUTCOMES_SECONDS == requests[-1]
+    assert GATHER_OUTCOMES_SECONDS == requests[-1]
 
 
 async def test_outcomes_are_written_sooner_at_the_end_of_a_run(idle_desk: tuple[Desk, list[float]]) -> None:
@@ -531,19 +533,19 @@ async def test_outcomes_are_written_sooner_at_the_end_of_a_run(idle_desk: tuple[
     lane = desk.lane(Scripted(accepts))
     settle(desk, lane, 1)
     desk.dispatcher.expect_end()
-    assert [dispatcher.GATHER_OUTCOMES_SECONDS, dispatcher.GATHER_SECONDS] == requests
-    desk.dispatcher._note_waiting_events()
-    desk.dispatcher._settlements.clear()
+    assert [GATHER_OUTCOMES_SECONDS, GATHER_SECONDS] == requests
+    desk.dispatcher.recorder.note_waiting_events()
+    desk.dispatcher.recorder._settlements.clear()
     settle(desk, lane, 2)
-    assert dispatcher.GATHER_SECONDS == requests[-1]
+    assert GATHER_SECONDS == requests[-1]
 
 
 async def test_the_successor_of_a_delivery_is_a_waiting_event(desk: Desk) -> None:
     """The spool frees it with the outcome of the one before. Its own outcome is not gathered for long."""
-    began = desk.dispatcher._outcomes_urgent_until
+    began = desk.dispatcher.recorder._urgent_until
     desk.add_lane(Scripted(accepts))
     intake = ingest_batch(*(delivery(str(n), order_key=7) for n in range(3)))
     await desk.thread.run(desk.spool.enqueue, intake, now=time.time(), dedupe_window=DAY)
     desk.dispatcher.on_enqueued({ADDRESS})
     await desk.until(lambda tally: tally.get("delivered", 0) == 3)
-    assert desk.dispatcher._outcomes_urgent_until > began
+    assert desk.dispatcher.recorder._urgent_until > began

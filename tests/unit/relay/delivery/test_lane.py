@@ -106,6 +106,10 @@ class Notes:
         self.forgets = True
         self.refill_requests = 0
 
+    @property
+    def recorder(self) -> Notes:
+        return self
+
     def settled(self, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None:
         self.settlements.append(settlement)
         if self.forgets:

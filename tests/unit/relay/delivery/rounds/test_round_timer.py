@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from hookline.relay.delivery.dispatcher import RoundTimer
+from hookline.relay.delivery.rounds.round_timer import RoundTimer
 from simulation.event_loop import SimulatedLoop
 from simulation.world import World
 
