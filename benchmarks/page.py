@@ -28,7 +28,7 @@ from bench_lab import HOOKLINE, machine, table
 from hookline.model import Address
 from hookline.relay.delivery_record import Delivery
 from hookline.relay.spool.factory import spool_store
-from hookline.relay.spool.spool import DequeueRequest, IngestBatch, NewDelivery, Settlement, State
+from hookline.relay.spool.spool_values import DequeueRequest, IngestBatch, NewDelivery, Settlement, State
 from reconcile import write
 
 NUMBER: Final = 10_000

@@ -25,7 +25,7 @@ from hookline.relay.delivery.dispatcher import CLEANUP_ROWS
 from hookline.relay.delivery.rounds.dead_lettering import DEAD_LETTER_CHUNK
 from hookline.relay.delivery_record import Delivery
 from hookline.relay.ids import WebhookIds
-from hookline.relay.spool.spool import (
+from hookline.relay.spool.spool_values import (
     DequeueRequest,
     IngestBatch,
     NewDelivery,

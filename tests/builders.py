@@ -19,7 +19,7 @@ from hookline.model import Address, Declared, Desired, FileLocation, Webhook
 from hookline.relay.delivery_record import Delivery, Line
 from hookline.relay.event import Event
 from hookline.relay.routing import Routes
-from hookline.relay.spool.spool import IngestBatch, NewDelivery, QueuedDelivery, Settlement, State
+from hookline.relay.spool.spool_values import IngestBatch, NewDelivery, QueuedDelivery, Settlement, State
 from hookline.state.store import HistoryEntry, Snapshot, Stored
 
 ACME = Address("acme", "prod")

@@ -11,7 +11,7 @@ from pathlib import Path
 from builders import delivery, ingest_batch, settlement
 from hookline.errors import SpoolStalled
 from hookline.model import Address
-from hookline.relay.spool.spool import DequeueRequest, QueuedDelivery, Settlement, State
+from hookline.relay.spool.spool_values import DequeueRequest, QueuedDelivery, Settlement, State
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 
 ACME = Address("acme", "prod")

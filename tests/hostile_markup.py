@@ -14,7 +14,7 @@ from hookline.model import Address
 from hookline.relay.delivery_record import Delivery, FailedAttempt, Line, encode_history
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.factory import spool_store
-from hookline.relay.spool.spool import IngestBatch, NewDelivery, RejectedLine, State
+from hookline.relay.spool.spool_values import IngestBatch, NewDelivery, RejectedLine, State
 from hookline.state.sqlite_store import SqliteStore
 from hookline.state.store import EMPTY, Override
 

@@ -20,7 +20,8 @@ from hookline.relay.sources.kafka.kafka_source import KafkaSource
 from hookline.relay.sources.kafka.poll_thread import ReadingRules
 from hookline.relay.sources.source import Batch, LineSource
 from hookline.relay.sources.timing import Timing
-from hookline.relay.spool.spool import RejectedLine, Spool
+from hookline.relay.spool.spool import Spool
+from hookline.relay.spool.spool_values import RejectedLine
 from source_reader import Notebook
 
 # A member that is silent for a second is missed, so that the tests are quick.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hookline.model import Address
-from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest
+from hookline.relay.spool.spool_values import DequeueAnswer, DequeueRequest
 
 
 class NoLanes:

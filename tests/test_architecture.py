@@ -110,7 +110,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 
 # The ports of the spool and the registry of its stores: the only modules of relay/spool/ that others may import.
 SPOOL_PORTS = (
-    *("relay.spool.spool", "relay.spool.admin", "relay.spool.leases", "relay.spool.transfer"),
+    *("relay.spool.spool", "relay.spool.spool_values", "relay.spool.admin", "relay.spool.leases"),
+    "relay.spool.transfer",
     *("relay.spool.address_moves", "relay.spool.crash_guard", "relay.spool.crash_notes"),
     "relay.spool.opened_spool",
     *("relay.spool.spool_thread", "relay.spool.activity", "relay.spool.backlog_ages", "relay.spool.drain_forecast"),

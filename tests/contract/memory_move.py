@@ -10,7 +10,7 @@ from itertools import accumulate
 from contract.memory_spool import RECORDS, Data, Endpoint, Row
 from hookline.relay.delivery_record import Delivery
 from hookline.relay.spool.address_moves import RecordedMove
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from hookline.relay.spool.transfer import (
     MAX_BYTES_PER_MOVE,
     MAX_ROWS_PER_MOVE,

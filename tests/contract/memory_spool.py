@@ -21,7 +21,7 @@ from hookline.relay.sources.source import MAX_BYTES_PER_BATCH, Position
 from hookline.relay.spool.activity import MAX_MINUTES_AHEAD, MinuteActivity, combined, oldest_minute
 from hookline.relay.spool.address_moves import FollowedMoves, MoveResult, RecordedMove
 from hookline.relay.spool.crash_notes import CRASHED, CrashNote, slot_work
-from hookline.relay.spool.spool import (
+from hookline.relay.spool.spool_values import (
     DequeueAnswer,
     DequeueRequest,
     EndpointState,

@@ -43,7 +43,7 @@ from hookline.relay.spool.admin import (
 from hookline.relay.spool.backlog_ages import AGE_BOUNDS, age_groups
 from hookline.relay.spool.leases import SharedSpool, not_shared
 from hookline.relay.spool.recipient import Recipient
-from hookline.relay.spool.spool import EndpointState, State
+from hookline.relay.spool.spool_values import EndpointState, State
 
 SPOOLS: dict[str, Data] = {}
 

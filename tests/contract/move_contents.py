@@ -17,7 +17,7 @@ from hookline.relay.delivery_record import DeadLine
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.postgres.shared import SharedStore
-from hookline.relay.spool.spool import EndpointState, State
+from hookline.relay.spool.spool_values import EndpointState, State
 from hookline.relay.spool.transfer import (
     Contents,
     MoveBatch,

@@ -15,13 +15,8 @@ from hookline.model import Address
 from hookline.relay.delivery_record import Delivery, Line
 from hookline.relay.sources.source import Position
 from hookline.relay.spool import factory
-from hookline.relay.spool.spool import (
-    DequeueRequest,
-    IngestBatch,
-    QueuedDelivery,
-    RejectedLine,
-    Spool,
-)
+from hookline.relay.spool.spool import Spool
+from hookline.relay.spool.spool_values import DequeueRequest, IngestBatch, QueuedDelivery, RejectedLine
 from postgres_server import shared_server
 
 OTHER = Address("other", "prod")

@@ -11,7 +11,8 @@ from hookline.model import Address
 from hookline.relay.spool.address_moves import FollowedMoves, MoveResult, RecordedMove
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.spool import EndpointState, Spool, State
+from hookline.relay.spool.spool import Spool
+from hookline.relay.spool.spool_values import EndpointState, State
 
 NEW = Address("acme", "live")
 MOVE = RecordedMove("lineage", 5, ACME, NEW)

@@ -10,7 +10,8 @@ from hookline.observe.snapshot import CrashStatus
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.crash_notes import CRASHED, CrashNote, source_work
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.spool import Retention, Spool, State
+from hookline.relay.spool.spool import Spool
+from hookline.relay.spool.spool_values import Retention, State
 
 EVENTS = source_work("events")
 

@@ -14,7 +14,8 @@ from hookline.relay.delivery_record import WHOLE_LINE, DeadDelivery, DeadLetter,
 from hookline.relay.spool.admin import Backlog, Count, Filter
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.postgres.operator_ports.shared_dead_letters import SharedDeadLetters
-from hookline.relay.spool.spool import RejectedLine, Spool, State
+from hookline.relay.spool.spool import Spool
+from hookline.relay.spool.spool_values import RejectedLine, State
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
 
 

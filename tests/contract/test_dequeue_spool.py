@@ -5,7 +5,8 @@ from __future__ import annotations
 from builders import ACME, delivery, settlement
 from contract.spool_stores import OTHER, bodies, fresh, put
 from hookline.model import Address
-from hookline.relay.spool.spool import DequeueRequest, ProbeRequest, QueuedDelivery, Spool, State
+from hookline.relay.spool.spool import Spool
+from hookline.relay.spool.spool_values import DequeueRequest, ProbeRequest, QueuedDelivery, State
 
 
 def test_what_was_appended_comes_back_in_the_order_of_reading(spool: Spool) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from builders import delivery, settlement
 from contract.spool_stores import fresh, put
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.spool import Spool, State
+from hookline.relay.spool.spool import Spool
+from hookline.relay.spool.spool_values import State
 
 
 def test_without_a_spool_nothing_is_known(store: SpoolStore) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from builders import ACME, delivery
 from contract.spool_stores import OTHER, fresh, put
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.spool import EndpointState, Spool
+from hookline.relay.spool.spool import Spool
+from hookline.relay.spool.spool_values import EndpointState
 
 
 def test_a_held_webhooks_events_do_not_age(spool: Spool) -> None:

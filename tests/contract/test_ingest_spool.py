@@ -12,7 +12,8 @@ from hookline.relay.delivery_record import WHOLE_LINE, Delivery, Line
 from hookline.relay.sources.source import Messages, Position
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.spool import DequeueRequest, IngestBatch, RejectedLine, Spool, State
+from hookline.relay.spool.spool import Spool
+from hookline.relay.spool.spool_values import DequeueRequest, IngestBatch, RejectedLine, State
 
 
 def test_position_and_rows_survive_together(store: SpoolStore) -> None:

@@ -7,7 +7,8 @@ from contract.spool_stores import DAY, OTHER, balanced, fresh, intake, put, put_
 from hookline.relay.delivery_record import DeadLine
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.spool import Retention, Spool, State
+from hookline.relay.spool.spool import Spool
+from hookline.relay.spool.spool_values import Retention, State
 
 
 def test_what_was_kept_for_long_enough_is_forgotten(store: SpoolStore, spool: Spool) -> None:

@@ -32,7 +32,7 @@ from hookline.model import Address
 from hookline.relay.sources.source import Messages
 from hookline.relay.spool.address_moves import RecordedMove
 from hookline.relay.spool.factory import STORES, SpoolStore, spool_store
-from hookline.relay.spool.spool import EndpointState, State
+from hookline.relay.spool.spool_values import EndpointState, State
 from hookline.relay.spool.transfer import (
     MAX_BYTES_PER_MOVE,
     MAX_ROWS_PER_MOVE,

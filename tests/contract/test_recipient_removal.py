@@ -11,7 +11,8 @@ from hookline.relay.delivery_record import Delivery
 from hookline.relay.spool.admin import FORGOTTEN, Count, Filter, ForgetCount, ForgetResult
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.recipient import Recipient
-from hookline.relay.spool.spool import Spool, State
+from hookline.relay.spool.spool import Spool
+from hookline.relay.spool.spool_values import State
 
 ANN = Recipient("Ann@acme.example")
 BODY = b'{"identityMap":{"email":[{"id":"ANN@acme.example"}]}}'

@@ -12,7 +12,8 @@ from contract.spool_stores import OTHER, balanced, bodies, fresh, put
 from hookline.model import Address
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.spool import Spool, State
+from hookline.relay.spool.spool import Spool
+from hookline.relay.spool.spool_values import State
 
 
 def test_an_event_waits_for_the_earlier_one_of_its_message(spool: Spool) -> None:

@@ -14,7 +14,8 @@ from hookline.model import Address
 from hookline.observe.snapshot import AgeGroup, RelayStatus, SpoolStatus, WebhookStatus
 from hookline.relay.spool.admin import Backlog, Filter
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.spool import EndpointState, Spool, State
+from hookline.relay.spool.spool import Spool
+from hookline.relay.spool.spool_values import EndpointState, State
 
 
 def status(store: SpoolStore, now: float) -> SpoolStatus:

@@ -17,7 +17,7 @@ from hookline.relay.spool.admin import Backlog, Count, Filter
 from hookline.relay.spool.postgres.operator_ports.shared_processes import SharedStatusPublisher
 from hookline.relay.spool.postgres.relay_ports.postgres_spool import PostgresSpool
 from hookline.relay.spool.postgres.shared import SharedStore
-from hookline.relay.spool.spool import DequeueRequest, Retention, State
+from hookline.relay.spool.spool_values import DequeueRequest, Retention, State
 from pgbouncer import MISSING, PROGRAM, Pooler, running_pooler
 from postgres_server import Server, shared_server
 

@@ -14,7 +14,8 @@ from hookline.relay.delivery_record import Delivery, FailedAttempt, add_failure
 from hookline.relay.ids import WebhookIds, request_prefix
 from hookline.relay.spool.admin import TracedDelivery
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.spool import Spool, State
+from hookline.relay.spool.spool import Spool
+from hookline.relay.spool.spool_values import State
 
 
 def of_request(request: str, content: bytes = b"1", *, key: int | None = None) -> Delivery:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from builders import ACME, delivery, settlement
 from contract.spool_stores import OTHER, fresh, put
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.spool import EndpointState, Spool, State
+from hookline.relay.spool.spool import Spool
+from hookline.relay.spool.spool_values import EndpointState, State
 
 
 def test_a_paused_webhooks_events_do_not_age_either(store: SpoolStore, spool: Spool) -> None:

@@ -18,7 +18,7 @@ from crash_images.record import Script
 from crash_images.workload import SPOOL_DIRECTORY
 from hookline.errors import SpoolUnusable
 from hookline.relay.sources.source import Position
-from hookline.relay.spool.spool import DequeueRequest, State
+from hookline.relay.spool.spool_values import DequeueRequest, State
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.storage_access import StorageAccess
 from spool_payloads import payload_problem

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from crash_images.record import Begun, Create, Rename, Returned, Step, Sync, SyncDirectory, Write
-from hookline.relay.spool.spool import Enqueued, IngestBatch
+from hookline.relay.spool.spool_values import Enqueued, IngestBatch
 from hookline.relay.spool.sqlite import sqlite_spool
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 

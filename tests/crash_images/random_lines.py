@@ -10,7 +10,7 @@ from crash_images.record import Script
 from hookline.model import Address
 from hookline.relay.delivery_record import Delivery, Line
 from hookline.relay.sources.source import Position
-from hookline.relay.spool.spool import IngestBatch, NewDelivery, RejectedLine
+from hookline.relay.spool.spool_values import IngestBatch, NewDelivery, RejectedLine
 
 ADDRESSES: Final = (Address("acme", "prod"), Address("acme", "dev"), Address("other", "prod"))
 SOURCES: Final = ("a.log", "b.log", "c.log")

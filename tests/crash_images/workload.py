@@ -15,7 +15,7 @@ from crash_images.record import Promise, Script
 from crash_images.recorder import Recorder
 from hookline.relay.delivery_record import FailedAttempt, add_failure
 from hookline.relay.spool.admin import Filter
-from hookline.relay.spool.spool import (
+from hookline.relay.spool.spool_values import (
     DequeueRequest,
     IngestBatch,
     NewDelivery,

@@ -18,7 +18,7 @@ from hookline.errors import SpoolUnusable
 from hookline.exit_codes import ExitCode
 from hookline.relay.spool.admin import Count, Filter
 from hookline.relay.spool.postgres.slot_leases import SlotLeases
-from hookline.relay.spool.spool import Retention, State
+from hookline.relay.spool.spool_values import Retention, State
 from hookline_process import Lab
 from postgres_server import running_server
 from shared_spool import SharedSpoolDatabase

@@ -21,7 +21,7 @@ from hookline.model import Address
 from hookline.relay.delivery_record import FailedAttempt, Line, encode_history
 from hookline.relay.spool.activity import MinuteActivity, minute_of
 from hookline.relay.spool.factory import spool_store
-from hookline.relay.spool.spool import RejectedLine, State
+from hookline.relay.spool.spool_values import RejectedLine, State
 from hookline.relay.status_collector import COLLECT_SECONDS
 from hookline.web.spool_reader import STATUS_KEPT_SECONDS
 from hookline_process import ADDRESS, ORGANIZATION, Lab

@@ -31,7 +31,7 @@ from hookline.observe.log import Log
 from hookline.plan.plan import Plan
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import spool_store
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from hookline.state.factory import open_state
 from hookline.state.store import EMPTY
 from hookline.web.letters_view import letter_identity

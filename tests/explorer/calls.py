@@ -12,7 +12,7 @@ from explorer.stepped_thread import SteppedThread
 from explorer.world import READER, Process, World
 from hookline.errors import PositionMoved, SpoolStalled
 from hookline.relay.sources.source import Position
-from hookline.relay.spool.spool import DequeueRequest, Settlement, State
+from hookline.relay.spool.spool_values import DequeueRequest, Settlement, State
 
 Call = Callable[[SteppedThread], None]
 

@@ -16,7 +16,7 @@ from explorer.calls import (
 )
 from explorer.explorer import Scenario
 from explorer.world import World
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 
 
 def _takeover(world: World) -> None:

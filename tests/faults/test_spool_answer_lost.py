@@ -14,7 +14,7 @@ from hookline.errors import SpoolStalled
 from hookline.relay.spool.postgres.relay_ports.postgres_spool import PostgresSpool
 from hookline.relay.spool.postgres.shared import SharedStore
 from hookline.relay.spool.postgres.spool_connection import SpoolConnection
-from hookline.relay.spool.spool import DequeueRequest
+from hookline.relay.spool.spool_values import DequeueRequest
 from hookline.state.postgres_address import parse_postgres
 from postgres_server import shared_server
 

@@ -31,7 +31,7 @@ from hookline.relay.ids import WebhookIds
 from hookline.relay.sources.source import Messages, Position
 from hookline.relay.spool.address_moves import RecordedMove
 from hookline.relay.spool.admin import Filter
-from hookline.relay.spool.spool import (
+from hookline.relay.spool.spool_values import (
     DequeueRequest,
     EndpointState,
     IngestBatch,

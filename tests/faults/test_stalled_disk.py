@@ -24,8 +24,8 @@ from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.lane import MIN_UNWRITTEN, Lane
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
-from hookline.relay.spool.spool import EndpointState, Retention
 from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.spool.spool_values import EndpointState, Retention
 from hookline.relay.spool.sqlite import sqlite_spool
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.storage_access import StorageAccess

@@ -11,7 +11,7 @@ from contract.spool_stores import fresh, put
 from hookline.cli.main import main
 from hookline.model import MAX_NAME_CHARACTERS, Address
 from hookline.relay.spool.factory import spool_store
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from hookline.state.rows import read_webhooks
 
 INPUTS = Path(__file__).parent / "inputs"

@@ -31,7 +31,7 @@ from hookline.relay.delivery.response_policy import Dead, EndpointGone, PolicyAc
 from hookline.relay.delivery.rounds.endpoint_state import EndpointStateWriter, Handover
 from hookline.relay.delivery.rounds.prefetch import Prefetcher
 from hookline.relay.delivery.rounds.settlement_recorder import SettlementRecorder
-from hookline.relay.spool.spool import (
+from hookline.relay.spool.spool_values import (
     DequeueAnswer,
     EndpointState,
     Enqueued,

@@ -20,7 +20,7 @@ from typing import Final
 
 from hookline.model import Ordering
 from hookline.relay.relay import Ending
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from simulation.checks.final_check import FinalCheck
 from simulation.choices import choose
 from simulation.events import SimulatedEvent

@@ -12,7 +12,7 @@ import pytest
 from hookline.model import Address
 from hookline.relay.delivery.hand_over import HandOver
 from hookline.relay.delivery.lane_queue import LaneQueue
-from hookline.relay.spool.spool import DequeueAnswer
+from hookline.relay.spool.spool_values import DequeueAnswer
 from simulation.planted_faults import late_hand_over
 from simulation.search_seeds import recorded_seeds
 from simulation.simulation import run_seed

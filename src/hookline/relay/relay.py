@@ -20,7 +20,7 @@ from hookline.relay.ingest.ingester import IngestResult
 from hookline.relay.routing import Defaults
 from hookline.relay.service_manager import READY, STOPPING, reloading
 from hookline.relay.slots.ownership import Ownership
-from hookline.relay.spool.spool import Retention
+from hookline.relay.spool.spool_values import Retention
 from hookline.relay.status_collector import RelayParts, StatusCollector
 from hookline.relay.summary import InputEnd
 

@@ -18,8 +18,8 @@ from hookline.relay.delivery.rounds.endpoint_state import Handover
 from hookline.relay.ingest.batch import IngestContext
 from hookline.relay.routing import Routes
 from hookline.relay.spool.address_moves import FollowedMoves, RecordedMove
-from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.spool.spool_values import EndpointState
 from hookline.state.store import Snapshot, StateStore, Stored
 
 # The pause before an unreadable state is read again that the ingester needs.

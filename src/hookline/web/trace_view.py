@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hookline.observe.snapshot import SpoolProcesses
 from hookline.observe.status import moment
 from hookline.relay.spool.admin import Trace
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from hookline.relay.tracing.trace_steps import RESULT_NAMES, trace_steps
 from hookline.relay.tracing.waiting_reason import why_waiting_anywhere
 

@@ -33,8 +33,8 @@ from hookline.relay.sources.open import require_sources
 from hookline.relay.spool.crash_guard import CrashGuard
 from hookline.relay.spool.factory import SpoolStore, spool_place, spool_store
 from hookline.relay.spool.opened_spool import OpenedSpool, join_shared, opened_spool
-from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.spool.spool_values import EndpointState
 from hookline.relay.state_watcher import LaneFactory, StateWatcher, sole_owner
 from hookline.relay.status_collector import RelayInfo, RelayParts, StatusCollector
 from hookline.relay.summary import Summary, summarize

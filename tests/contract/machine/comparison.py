@@ -19,7 +19,8 @@ from hookline.relay.ids import WebhookIds
 from hookline.relay.spool.address_moves import RecordedMove
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.spool import IngestBatch, NewDelivery, QueuedDelivery, Spool, StatusPublisher
+from hookline.relay.spool.spool import Spool, StatusPublisher
+from hookline.relay.spool.spool_values import IngestBatch, NewDelivery, QueuedDelivery
 
 UNORDERED: Final = Address("third", "prod")
 # The last one is free at first. A webhook moves to the address that is free.

@@ -15,7 +15,7 @@ from hookline.relay.delivery_record import parse_history
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.admin import Backlog, TracedDelivery
 from hookline.relay.spool.backlog_ages import AGE_BOUNDS
-from hookline.relay.spool.spool import EndpointState, QueuedDelivery, State
+from hookline.relay.spool.spool_values import EndpointState, QueuedDelivery, State
 
 
 @dataclass

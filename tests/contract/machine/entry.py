@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hookline.model import Address
 from hookline.relay.delivery_record import DeadDelivery, Delivery
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 
 RECORD = (State.DELIVERED, State.DISCARDED)
 

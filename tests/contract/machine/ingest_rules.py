@@ -34,7 +34,7 @@ from hookline.observe.snapshot import RelayStatus
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.source import Messages, Position
 from hookline.relay.spool.factory import spool_store
-from hookline.relay.spool.spool import (
+from hookline.relay.spool.spool_values import (
     DequeueAnswer,
     DequeueRequest,
     IngestBatch,

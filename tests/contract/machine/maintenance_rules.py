@@ -11,7 +11,7 @@ from hookline.model import Address
 from hookline.relay.delivery_record import DeadDelivery, DeadLine
 from hookline.relay.spool.activity import MinuteActivity, minute_of
 from hookline.relay.spool.admin import Filter
-from hookline.relay.spool.spool import Retention
+from hookline.relay.spool.spool_values import Retention
 
 
 class MaintenanceRules(Comparison):

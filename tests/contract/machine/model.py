@@ -37,7 +37,7 @@ from hookline.model import Address
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, Delivery, add_replay
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.admin import Count, Filter
-from hookline.relay.spool.spool import IngestBatch, Settlement, State
+from hookline.relay.spool.spool_values import IngestBatch, Settlement, State
 
 
 class SpoolModel(SpoolContents):

@@ -14,7 +14,7 @@ from contract.machine.steps import ADDRESSES, STEPS, relay_rule
 from hookline.errors import MovesUnknown
 from hookline.model import Address
 from hookline.relay.spool.address_moves import FollowedMoves, MoveResult, RecordedMove
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 
 ORIGINS: Final = WEBHOOKS[:3]
 

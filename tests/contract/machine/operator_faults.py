@@ -12,7 +12,7 @@ from contract.memory_store import MemoryControl, MemoryDeadLetters
 from hookline.model import Address
 from hookline.relay.delivery_record import DeadLetter, DeadLine
 from hookline.relay.spool.admin import Count, Filter, OnProgress
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 
 
 class ResumeDoesNotClearPause(MemoryControl):

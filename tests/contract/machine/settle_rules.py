@@ -14,7 +14,7 @@ from contract.machine.steps import ADDRESSES, ALL, LIMITS, RESULTS, STEPS, WITHO
 from hookline.model import Address
 from hookline.relay.delivery_record import FailedAttempt, add_failure
 from hookline.relay.spool.admin import Filter
-from hookline.relay.spool.spool import Settlement
+from hookline.relay.spool.spool_values import Settlement
 
 
 class SettleRules(IngestRules):

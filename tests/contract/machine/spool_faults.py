@@ -12,7 +12,7 @@ from hookline.errors import MessagesKnown
 from hookline.model import Address
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.crash_notes import CrashNote
-from hookline.relay.spool.spool import (
+from hookline.relay.spool.spool_values import (
     DequeueRequest,
     Enqueued,
     IngestBatch,

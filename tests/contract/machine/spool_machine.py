@@ -13,7 +13,7 @@ from contract.machine.operator_rules import OperatorRules
 from contract.machine.settle_rules import SettleRules
 from contract.machine.steps import ALL, LIMITS, NUMBERS, RESULTS, SOURCES, Outcome, relay_rule
 from contract.spool_stores import DAY
-from hookline.relay.spool.spool import DequeueRequest, State
+from hookline.relay.spool.spool_values import DequeueRequest, State
 
 BACKLOG = 6  # pending deliveries from which on a drain is worth a step
 

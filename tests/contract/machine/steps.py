@@ -13,7 +13,7 @@ from contract.machine.model import SpoolModel
 from contract.spool_stores import DAY
 from hookline.relay.sources.source import Messages, Position
 from hookline.relay.spool.crash_notes import REPLAYED_LINES, source_work
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 
 STEPS: Final = st.sampled_from([0.0, 1.0, 1.0, 5.0, 30.0, -3.0, -40.0])
 ADDRESSES: Final = st.sampled_from(WEBHOOKS)

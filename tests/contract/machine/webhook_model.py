@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from hookline.relay.spool.spool import EndpointState
+from hookline.relay.spool.spool_values import EndpointState
 
 
 @dataclass

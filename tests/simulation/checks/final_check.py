@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hookline.relay.ingest.line_guard import line_identity
 from hookline.relay.spool.crash_notes import CRASHED
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from simulation.checks.endpoint_history import NOTICE_SECONDS
 from simulation.checks.spool_view import SpoolView
 from simulation.events import SimulatedEvent

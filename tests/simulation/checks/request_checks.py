@@ -11,7 +11,7 @@ from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.lane import max_unwritten
 from hookline.relay.delivery.rate_limiter import TOLERANCE_SECONDS
 from hookline.relay.http.exchange import ExchangeResult, Response
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from simulation.checks.endpoint_history import EndpointHistories, EndpointHistory
 from simulation.endpoints import Mood, SimulatedTransport
 from simulation.events import SimulatedEvent

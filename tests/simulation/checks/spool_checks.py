@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from hookline.model import Address
 from hookline.relay.delivery.lane import max_unwritten
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from simulation.checks.spool_view import SpoolView
 from simulation.events import SimulatedEvent
 from simulation.state import SimulatedState

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from hookline.model import Address
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery_record import Line
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from hookline.relay.spool.sqlite.database import DATABASE_FILE
 from simulation.events import SimulatedEvent, number_of
 from spool_payloads import payload_problem

@@ -12,7 +12,7 @@ from hookline.model import Address
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery_record import Line
 from hookline.relay.spool.postgres.tally_balance import READ_TALLY
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from simulation.checks.spool_view import SavedWait
 from simulation.events import SimulatedEvent, number_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hookline.errors import HooklineError
 from hookline.model import Address
 from hookline.relay.spool.admin import Filter
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from simulation.parts import SimulationParts
 from simulation.relay_life import RelayLife
 

@@ -114,6 +114,7 @@ def test_help_imports_no_command() -> None:
                 *(
                     "hookline.provenance",
                     "hookline.relay.spool.spool",
+                    "hookline.relay.spool.spool_values",
                     "asyncio",
                     "cryptography",
                     "deepdiff",

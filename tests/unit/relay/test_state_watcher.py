@@ -28,8 +28,8 @@ from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
 from hookline.relay.ingest.batch import IngestContext
 from hookline.relay.routing import Defaults
 from hookline.relay.spool.address_moves import RecordedMove
-from hookline.relay.spool.spool import DequeueRequest, EndpointState, Retention, State
 from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.spool.spool_values import DequeueRequest, EndpointState, Retention, State
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.state_watcher import StateWatcher
 from hookline.state.factory import open_state

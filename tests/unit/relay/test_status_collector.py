@@ -30,8 +30,8 @@ from hookline.relay.sources.source import Position, SourceLag
 from hookline.relay.spool.activity import MinuteActivity, minute_of
 from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.opened_spool import opened_spool
-from hookline.relay.spool.spool import IngestBatch
 from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.spool.spool_values import IngestBatch
 from hookline.relay.spool.sqlite import database
 from hookline.relay.spool.sqlite.embedded import STATUS_FILE
 from hookline.relay.status_collector import NO_PROGRESS_SECONDS, StatusCollector

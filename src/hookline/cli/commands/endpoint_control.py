@@ -18,7 +18,7 @@ from hookline.observe.snapshot import LaneStatus
 from hookline.observe.spool_owners import lane_of
 from hookline.relay.spool.admin import Backlog, WebhookControl
 from hookline.relay.spool.factory import spool_store
-from hookline.relay.spool.spool import EndpointState
+from hookline.relay.spool.spool_values import EndpointState
 from hookline.state.factory import open_state
 
 

@@ -24,7 +24,7 @@ from hookline.relay.delivery.response_policy import (
 from hookline.relay.delivery_record import FailedAttempt, add_failure, parse_history
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, LocalFault, Response
 from hookline.relay.http.transport import BegunPost, OnResult
-from hookline.relay.spool.spool import QueuedDelivery, Settlement, State
+from hookline.relay.spool.spool_values import QueuedDelivery, Settlement, State
 
 MAX_REFUSALS_PER_EVENT: Final = 3
 # A name of the module costs a tenth of an enumeration's attribute before Python 3.12.

@@ -13,7 +13,7 @@ from hookline.relay.delivery.attempt import AttemptRecord
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery.response_policy import OUTCOMES, ConfirmOnce, Delivered, PauseEndpoint, RefreshToken
-from hookline.relay.spool.spool import QueuedDelivery, Settlement
+from hookline.relay.spool.spool_values import QueuedDelivery, Settlement
 
 
 class AttemptLog:

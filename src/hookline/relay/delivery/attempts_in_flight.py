@@ -19,7 +19,7 @@ from hookline.relay.delivery.attempt import AttemptRecord, AttemptSeries, Endpoi
 from hookline.relay.delivery.circuit_breaker import BreakerPhase, CircuitBreaker
 from hookline.relay.delivery.quick_post import QuickPost
 from hookline.relay.http.exchange import ExchangeResult, Response
-from hookline.relay.spool.spool import QueuedDelivery
+from hookline.relay.spool.spool_values import QueuedDelivery
 
 # A name of the module costs a tenth of an enumeration's attribute before Python 3.12.
 _CLOSED: Final = BreakerPhase.CLOSED

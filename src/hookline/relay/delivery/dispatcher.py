@@ -24,8 +24,8 @@ from hookline.relay.delivery.rounds.endpoint_state import EndpointStateWriter, H
 from hookline.relay.delivery.rounds.prefetch import Prefetcher
 from hookline.relay.delivery.rounds.round_timer import GATHER_SECONDS, RoundTimer
 from hookline.relay.delivery.rounds.settlement_recorder import SettlementRecorder
-from hookline.relay.spool.spool import EndpointState, QueuedDelivery, Retention, Settlement, State
 from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.spool.spool_values import EndpointState, QueuedDelivery, Retention, Settlement, State
 
 HOUSEKEEPING_SECONDS: Final = 1.0
 CLEANUP_SECONDS: Final = 10.0

@@ -15,7 +15,7 @@ from typing import Final
 from hookline.model import Address
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.lane import Lane
-from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest
+from hookline.relay.spool.spool_values import DequeueAnswer, DequeueRequest
 
 MAX_NEW_PER_LANE: Final = 1500
 MAX_NEW_IN_ALL_LANES: Final = 20_000

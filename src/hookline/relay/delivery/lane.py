@@ -31,7 +31,7 @@ from hookline.relay.delivery.lane_queue import LaneQueue
 from hookline.relay.delivery.probe_choice import ProbeChoice
 from hookline.relay.delivery.rate_limiter import RateLimiter
 from hookline.relay.delivery.response_policy import OUTCOMES, Dead, Delivered
-from hookline.relay.spool.spool import ProbeRequest, QueuedDelivery, Settlement, State
+from hookline.relay.spool.spool_values import ProbeRequest, QueuedDelivery, Settlement, State
 
 # A crash repeats the deliveries whose settlements are not written, so there are few of them. The relay writes them in
 # groups, so there must not be too few.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from hookline.relay.delivery.probe_choice import ProbeChoice
-from hookline.relay.spool.spool import DequeueAnswer, QueuedDelivery
+from hookline.relay.spool.spool_values import DequeueAnswer, QueuedDelivery
 
 MIN_PREFETCH: Final = 32
 MAX_PREFETCH: Final = 512

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Final
 
 from hookline.model import Address
-from hookline.relay.spool.spool import ProbeRequest, QueuedDelivery
+from hookline.relay.spool.spool_values import ProbeRequest, QueuedDelivery
 
 
 class _Progress(Enum):

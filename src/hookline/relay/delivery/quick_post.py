@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hookline.relay.delivery.attempt import Endpoint
 from hookline.relay.http.exchange import Attempt, ExchangeResult
 from hookline.relay.http.transport import BegunPost
-from hookline.relay.spool.spool import QueuedDelivery
+from hookline.relay.spool.spool_values import QueuedDelivery
 
 
 class QuickPost:

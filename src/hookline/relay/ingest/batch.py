@@ -17,7 +17,7 @@ from hookline.relay.payload_line import PayloadLine
 from hookline.relay.routing import Defaults, Routes, SkipNames
 from hookline.relay.sources.json_values import split_values
 from hookline.relay.sources.source import START_POSITION, Batch, Messages, Position
-from hookline.relay.spool.spool import IngestBatch, NewDelivery, RejectedLine, ReplayedLine
+from hookline.relay.spool.spool_values import IngestBatch, NewDelivery, RejectedLine, ReplayedLine
 
 # The limit for all copies of a line that are kept with its rejected events.
 MAX_COPIED_BYTES: Final = 64 * 1024

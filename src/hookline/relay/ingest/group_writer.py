@@ -9,8 +9,8 @@ from typing import Protocol
 from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
-from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest, Enqueued, IngestBatch
 from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.spool.spool_values import DequeueAnswer, DequeueRequest, Enqueued, IngestBatch
 
 
 class DeliverySide(Protocol):

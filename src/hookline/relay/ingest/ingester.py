@@ -33,7 +33,7 @@ from hookline.relay.one_thread import OneThread
 from hookline.relay.sources.source import Batch, LineSource
 from hookline.relay.spool.crash_guard import CrashGuard
 from hookline.relay.spool.crash_notes import source_work
-from hookline.relay.spool.spool import IngestBatch
+from hookline.relay.spool.spool_values import IngestBatch
 from hookline.relay.summary import InputEnd, unknown_formats
 
 WRONG_FORMAT_LINES: Final = 1000  # if none of the first 1000 lines is recognized, a run with an end stops

@@ -16,7 +16,7 @@ from hookline.relay.delivery_record import Line, Rejected
 from hookline.relay.ingest.batch import BatchBuilder, RoutedEvent
 from hookline.relay.spool.crash_guard import CrashGuard, needs_care
 from hookline.relay.spool.crash_notes import CRASHED
-from hookline.relay.spool.spool import IngestBatch
+from hookline.relay.spool.spool_values import IngestBatch
 
 # A relay reads ahead, so the line that ends it may come in a later batch than the one that made no progress.
 CAREFUL_LINES: Final = 1000

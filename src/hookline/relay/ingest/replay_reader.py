@@ -15,8 +15,8 @@ from hookline.relay.ingest.group_writer import GroupWriter
 from hookline.relay.ingest.line_guard import GuardedLine, LineGuard
 from hookline.relay.ingest.routing_source import RoutingSource
 from hookline.relay.spool.crash_notes import REPLAYED_LINES
-from hookline.relay.spool.spool import IngestBatch, ReplayedLine
 from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.spool.spool_values import IngestBatch, ReplayedLine
 
 REPLAYED_LINES_PER_BATCH: Final = 500
 

@@ -20,7 +20,7 @@ from hookline.relay.delivery_record import DeadLetter, FailedAttempt
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.activity import MinuteActivity
 from hookline.relay.spool.recipient import Recipient
-from hookline.relay.spool.spool import EndpointState, State
+from hookline.relay.spool.spool_values import EndpointState, State
 
 MIN_TRACE_ID_DIGITS: Final = 8  # hexadecimal digits of a delivery id that `trace` accepts
 MIN_LETTER_ID_DIGITS: Final = 6  # of the id of a dead delivery

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hookline.relay.delivery_record import Delivery
-from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest, QueuedDelivery
+from hookline.relay.spool.spool_values import DequeueAnswer, DequeueRequest, QueuedDelivery
 
 
 def early_answer(

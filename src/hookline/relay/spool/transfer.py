@@ -19,7 +19,7 @@ from hookline.model import Address
 from hookline.relay.delivery_record import DeadLine
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.address_moves import RecordedMove
-from hookline.relay.spool.spool import EndpointState, State
+from hookline.relay.spool.spool_values import EndpointState, State
 
 MAX_ROWS_PER_MOVE: Final = 500
 # A shared target commits a batch within a third of a lease, also over a slow line.

@@ -9,7 +9,7 @@ from hookline.escaping import without_recipients
 from hookline.observe.status import moment
 from hookline.relay.delivery_record import FailedAttempt
 from hookline.relay.spool.admin import TracedDelivery
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from hookline.relay.tracing.waiting_reason import IN_FLIGHT
 
 RESULT_NAMES: Final = {

@@ -7,7 +7,7 @@ from typing import Final
 from hookline.observe.snapshot import ProcessStatus, RelayStatus, SpoolProcesses
 from hookline.observe.status import moment
 from hookline.relay.spool.admin import TracedDelivery
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 
 IN_FLIGHT: Final = "in flight"
 NO_RELAY: Final = "no relay is running on this spool"

@@ -17,7 +17,7 @@ from hookline.relay.delivery.counters import LATENCY_BOUNDS, Counters, WebhookCo
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery.response_policy import ConfirmOnce, Dead, Delivered, PauseEndpoint, PolicyAction, Retry
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
-from hookline.relay.spool.spool import QueuedDelivery, Settlement, State
+from hookline.relay.spool.spool_values import QueuedDelivery, Settlement, State
 
 ADDRESS = Address("acme", "prod")
 

@@ -31,8 +31,8 @@ from hookline.relay.delivery.rounds.round_timer import GATHER_SECONDS
 from hookline.relay.delivery.rounds.settlement_recorder import GATHER_OUTCOMES_SECONDS
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
 from hookline.relay.spool.recipient import Recipient
-from hookline.relay.spool.spool import DequeueRequest, EndpointState, Retention, State
 from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.spool.spool_values import DequeueRequest, EndpointState, Retention, State
 from hookline.relay.spool.sqlite.erasure.sqlite_removal import SqliteRemoval
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.webhook_status import SqliteWebhookControl

@@ -16,7 +16,7 @@ from hookline.relay.delivery.counters import WebhookCounters
 from hookline.relay.delivery.hand_over import HandOver
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery.lane_queue import MAX_PREFETCH, MIN_PREFETCH
-from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest
+from hookline.relay.spool.spool_values import DequeueAnswer, DequeueRequest
 from unit.relay.delivery.test_lane import Notes, Scripted, always
 
 pytestmark = pytest.mark.anyio

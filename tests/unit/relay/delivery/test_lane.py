@@ -24,7 +24,7 @@ from hookline.relay.delivery.lane import Lane, max_unwritten
 from hookline.relay.delivery.response_policy import Delivered, Retry
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, Response
 from hookline.relay.http.transport import BegunPost, OnResult
-from hookline.relay.spool.spool import ProbeRequest, QueuedDelivery, Settlement, State
+from hookline.relay.spool.spool_values import ProbeRequest, QueuedDelivery, Settlement, State
 from hookline.units import parse_duration, parse_rate
 from virtual_time import run_in_virtual_time
 

@@ -13,7 +13,7 @@ from hookline.relay.formats.format import MAX_EVENT_BYTES_PER_LINE, MAX_EVENTS_P
 from hookline.relay.ingest.batch import MAX_COPIED_BYTES, IngestContext, build_batch, build_replay_batch
 from hookline.relay.routing import MAX_SKIP_NAMES, Defaults
 from hookline.relay.sources.source import Batch, Position
-from hookline.relay.spool.spool import IngestBatch, RejectedLine, ReplayedLine
+from hookline.relay.spool.spool_values import IngestBatch, RejectedLine, ReplayedLine
 
 ROUTES = routes(document(Address("ACME@AdobeOrg", "prod"), channels=["email", "sms"]))
 PLACED = Defaults(organization="ACME@AdobeOrg", sandbox="prod")

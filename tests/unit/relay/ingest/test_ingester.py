@@ -25,8 +25,8 @@ from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.crash_guard import CrashGuard
 from hookline.relay.spool.crash_notes import CRASHED, source_work
 from hookline.relay.spool.factory import spool_store
-from hookline.relay.spool.spool import RejectedLine
 from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.spool.spool_values import RejectedLine
 from no_lanes import NoLanes
 
 

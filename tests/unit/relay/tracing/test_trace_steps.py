@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hookline.relay.delivery_record import FailedAttempt
 from hookline.relay.spool.admin import TracedDelivery
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from hookline.relay.tracing.trace_steps import trace_steps
 
 

@@ -7,7 +7,7 @@ import msgspec
 from hookline.model import Address
 from hookline.observe.snapshot import LaneStatus, ProcessStatus, RelayStatus, SpoolProcesses
 from hookline.relay.spool.admin import TracedDelivery
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from hookline.relay.tracing.waiting_reason import why_waiting, why_waiting_anywhere
 
 ACME = Address("acme", "prod")

@@ -12,8 +12,8 @@ from hookline.observe.log import Log
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery.rate_limiter import RateLimiter
-from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.spool.spool_values import EndpointState
 
 
 class SavedState(NamedTuple):

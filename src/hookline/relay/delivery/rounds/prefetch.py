@@ -9,8 +9,8 @@ from typing import Final
 from hookline.model import Address
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.lane import Lane
-from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest
 from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.spool.spool_values import DequeueAnswer, DequeueRequest
 
 MAX_MADE_DUE_PER_ROUND: Final = 1000
 

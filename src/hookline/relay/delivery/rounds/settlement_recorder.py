@@ -13,8 +13,8 @@ from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery.rounds.prefetch import Prefetcher
 from hookline.relay.delivery.rounds.round_timer import GATHER_SECONDS, RoundTimer
-from hookline.relay.spool.spool import QueuedDelivery, Settlement, State
 from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.spool.spool_values import QueuedDelivery, Settlement, State
 
 MAX_SETTLEMENTS_PER_WRITE: Final = 500
 # Outcomes can wait longer for their round than other work, unless the next event of a message waits for one.

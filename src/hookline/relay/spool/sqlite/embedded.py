@@ -32,7 +32,7 @@ from hookline.relay.spool.admin import (
     TracedLine,
 )
 from hookline.relay.spool.leases import SharedSpool, not_shared
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from hookline.relay.spool.sqlite.bodies import BODY
 from hookline.relay.spool.sqlite.database import (
     create_if_missing,

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Final
 
 from hookline.relay.spool.account import with_pending
-from hookline.relay.spool.spool import RejectedLine
+from hookline.relay.spool.spool_values import RejectedLine
 from hookline.relay.spool.sqlite.bodies import store_bodies
 from hookline.relay.spool.sqlite.multi_row import insert, values
 

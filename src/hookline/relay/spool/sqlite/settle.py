@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
-from hookline.relay.spool.spool import Retention, Settlement, State
+from hookline.relay.spool.spool_values import Retention, Settlement, State
 from hookline.relay.spool.sqlite.bodies import remove_bodies
 from hookline.relay.spool.sqlite.dequeue import LIST
 from hookline.relay.spool.sqlite.enqueue import add_to_tally

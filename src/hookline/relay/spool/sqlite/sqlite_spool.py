@@ -18,7 +18,7 @@ from hookline.relay.sources.source import MAX_BYTES_PER_BATCH, Position
 from hookline.relay.spool.activity import MinuteActivity
 from hookline.relay.spool.address_moves import FollowedMoves, MoveResult, RecordedMove
 from hookline.relay.spool.crash_notes import CrashNote, slot_work
-from hookline.relay.spool.spool import (
+from hookline.relay.spool.spool_values import (
     DequeueRequest,
     EndpointState,
     Enqueued,

@@ -17,7 +17,7 @@ from hookline.relay.sources.source import Position
 from hookline.relay.spool.activity import MinuteActivity
 from hookline.relay.spool.admin import MAX_CHECKPOINT_ROWS, Backlog
 from hookline.relay.spool.backlog_ages import age_groups, age_ranges
-from hookline.relay.spool.spool import EndpointState
+from hookline.relay.spool.spool_values import EndpointState
 from hookline.relay.spool.sqlite.database import DATABASE_FILE, named_rows, reading
 from hookline.relay.spool.sqlite.dead_letter_query import COUNT_DEAD_LINES
 from hookline.relay.spool.sqlite.disk_reserve import RESERVE_FILE

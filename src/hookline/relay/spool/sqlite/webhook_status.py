@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hookline.model import Address
-from hookline.relay.spool.spool import EndpointState
+from hookline.relay.spool.spool_values import EndpointState
 from hookline.relay.spool.sqlite.database import OpenSpool, named_rows, transaction
 from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 

@@ -17,7 +17,7 @@ from contract.spool_stores import DAY, fresh, put
 from hookline.errors import SpoolUnusable
 from hookline.relay.ids import WebhookIds
 from hookline.relay.spool.admin import Filter
-from hookline.relay.spool.spool import Retention, State
+from hookline.relay.spool.spool_values import Retention, State
 from hookline.relay.spool.sqlite.bodies import _runs
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetterImport, SqliteDeadLetters
 from hookline.relay.spool.sqlite.recovery.recover import recover

@@ -13,7 +13,7 @@ import pytest
 
 from hookline.errors import SpoolFull, SpoolStalled
 from hookline.model import Address
-from hookline.relay.spool.spool import IngestBatch
+from hookline.relay.spool.spool_values import IngestBatch
 from hookline.relay.spool.sqlite import database
 from hookline.relay.spool.sqlite.disk_reserve import DiskReserve
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool

@@ -15,7 +15,7 @@ from builders import ACME, delivery, settlement
 from contract.spool_stores import fresh, put
 from hookline.errors import SpoolUnusable
 from hookline.relay.spool.admin import Count, Filter
-from hookline.relay.spool.spool import Retention, State
+from hookline.relay.spool.spool_values import Retention, State
 from hookline.relay.spool.sqlite.dead_letters import PAUSE_SECONDS, SqliteDeadLetters
 from hookline.relay.spool.sqlite.embedded import EmbeddedStore
 from hookline.relay.spool.sqlite.storage_access import StorageAccess

@@ -13,7 +13,7 @@ from hookline.relay.spool.admin import FORGOTTEN, MAX_FORGOTTEN_IDS, ForgetCount
 from hookline.relay.spool.postgres.operator_ports.operator_port import OperatorPort, Run, count_change
 from hookline.relay.spool.postgres.spool_connection import SpoolRow
 from hookline.relay.spool.recipient import Recipient
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 
 SEARCHED_PER_QUERY: Final = 500
 LINES_PER_QUERY: Final = 50  # a line has up to 1 MiB

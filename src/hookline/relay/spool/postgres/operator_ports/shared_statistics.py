@@ -19,7 +19,7 @@ from hookline.relay.spool.postgres.operator_ports.operator_port import Run, snap
 from hookline.relay.spool.postgres.operator_ports.shared_processes import read_processes
 from hookline.relay.spool.postgres.spool_connection import SpoolConnection
 from hookline.relay.spool.postgres.tally_balance import READ_TALLY, pending_of
-from hookline.relay.spool.spool import EndpointState
+from hookline.relay.spool.spool_values import EndpointState
 
 # All webhooks are counted in one pass: of the index while few deliveries are pending, otherwise of the table. The
 # rows of one webhook are in many pages, so a count for each webhook would read most pages again and again.

@@ -18,7 +18,7 @@ from hookline.relay.spool.admin import (
 )
 from hookline.relay.spool.postgres.operator_ports.operator_port import Run, snapshot
 from hookline.relay.spool.postgres.spool_connection import SpoolConnection
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 
 _COMMON: Final = (
     "seq, id, webhook, state, attempts, since, settled, order_key, request_id, channel, status, event_time, source, "

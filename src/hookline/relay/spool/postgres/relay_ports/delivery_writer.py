@@ -13,7 +13,7 @@ from hookline.relay.spool.early_answer import early_answer
 from hookline.relay.spool.postgres.binary_arrays import byte_strings, ints, small_ints, storable, texts
 from hookline.relay.spool.postgres.relay_ports.known_webhooks import KnownWebhook
 from hookline.relay.spool.postgres.spool_connection import SpoolRow, Step
-from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest, IngestBatch, RejectedLine
+from hookline.relay.spool.spool_values import DequeueAnswer, DequeueRequest, IngestBatch, RejectedLine
 
 IDENTIFY: Final = "INSERT INTO spool.stored_batch (id) VALUES (%s)"
 COUNT: Final = "INSERT INTO spool.tally_change (name, count) SELECT * FROM unnest(%s::text[], %s::bigint[])"

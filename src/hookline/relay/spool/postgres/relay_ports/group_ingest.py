@@ -25,13 +25,7 @@ from hookline.relay.spool.postgres.relay_ports.pending_queries import LINES_TO_R
 from hookline.relay.spool.postgres.relay_ports.spool_process import CallIdentity
 from hookline.relay.spool.postgres.slot_leases import SlotLeases
 from hookline.relay.spool.postgres.spool_connection import Conflict, SpoolConnection, SpoolRow, Step
-from hookline.relay.spool.spool import (
-    DequeueAnswer,
-    DequeueRequest,
-    Enqueued,
-    IngestBatch,
-    ReplayedLine,
-)
+from hookline.relay.spool.spool_values import DequeueAnswer, DequeueRequest, Enqueued, IngestBatch, ReplayedLine
 
 
 class GroupIngest(CrashCounts):

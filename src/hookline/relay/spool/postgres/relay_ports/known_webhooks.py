@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from hookline.model import Address
 from hookline.relay.spool.postgres.slots import slot_of
 from hookline.relay.spool.postgres.spool_connection import SpoolConnection
-from hookline.relay.spool.spool import EndpointState
+from hookline.relay.spool.spool_values import EndpointState
 
 _READ: Final = "SELECT n, organization, sandbox, slot, held_seconds, held_since FROM spool.webhook"
 _ADD: Final = """

@@ -8,7 +8,7 @@ from hookline.model import Address
 from hookline.relay.spool.postgres.binary_arrays import ints, small_ints
 from hookline.relay.spool.postgres.relay_ports import pending_queries
 from hookline.relay.spool.postgres.relay_ports.spool_process import SpoolProcess
-from hookline.relay.spool.spool import DequeueRequest, ProbeRequest, QueuedDelivery
+from hookline.relay.spool.spool_values import DequeueRequest, ProbeRequest, QueuedDelivery
 
 
 class LaneReads(SpoolProcess):

@@ -14,7 +14,7 @@ from hookline.relay.spool.postgres.relay_ports.delivery_writer import COUNT, IDE
 from hookline.relay.spool.postgres.relay_ports.spool_process import CallIdentity
 from hookline.relay.spool.postgres.slot_leases import SlotLeases
 from hookline.relay.spool.postgres.spool_connection import Conflict, SpoolConnection, Step
-from hookline.relay.spool.spool import QueuedDelivery, Settlement
+from hookline.relay.spool.spool_values import QueuedDelivery, Settlement
 
 _SYNC_SECONDS: Final = 0.5
 

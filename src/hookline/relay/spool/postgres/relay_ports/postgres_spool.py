@@ -17,7 +17,7 @@ from hookline.relay.spool.postgres.relay_ports.owner_writes import OwnerWrites
 from hookline.relay.spool.postgres.relay_ports.record_ring import RecordRing
 from hookline.relay.spool.postgres.slot_leases import SlotLeases
 from hookline.relay.spool.postgres.spool_connection import SpoolConnection, Step
-from hookline.relay.spool.spool import EndpointState, Retention
+from hookline.relay.spool.spool_values import EndpointState, Retention
 
 _CHANGES: Final = "SELECT changes FROM spool.meta"
 # A synced commit of any transaction with a number puts all earlier ones on the disk.

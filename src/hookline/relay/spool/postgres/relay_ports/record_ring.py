@@ -18,7 +18,7 @@ from hookline.relay.sources.checkpoints import MAX_CHECKPOINTS
 from hookline.relay.spool.postgres.spool_connection import Conflict, SpoolConnection, SpoolRow
 from hookline.relay.spool.postgres.spool_tables import RECORD_PARTITIONS
 from hookline.relay.spool.postgres.transaction_settings import settings_step
-from hookline.relay.spool.spool import Retention
+from hookline.relay.spool.spool_values import Retention
 
 MIN_RECORDS_PER_PARTITION: Final = 10_000
 # Another session may read an old partition. Nobody waits behind the cleanup for longer than this.

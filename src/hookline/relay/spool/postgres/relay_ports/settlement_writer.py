@@ -14,7 +14,7 @@ from hookline.relay.spool.postgres.binary_arrays import floats, ints, small_ints
 from hookline.relay.spool.postgres.relay_ports.known_webhooks import KnownWebhook
 from hookline.relay.spool.postgres.relay_ports.pending_queries import QUEUED_COLUMNS, STILL_OWNED
 from hookline.relay.spool.postgres.spool_connection import Step
-from hookline.relay.spool.spool import Settlement, State
+from hookline.relay.spool.spool_values import Settlement, State
 
 # Parameters: slots, epochs, token. The rows are locked already, so it answers as the fence did.
 _OWNED_SLOTS: Final = """

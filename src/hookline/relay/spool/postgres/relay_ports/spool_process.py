@@ -12,7 +12,7 @@ from hookline.relay.spool.postgres.slot_leases import SlotLeases
 from hookline.relay.spool.postgres.spool_connection import SpoolConnection, SpoolRow, Step
 from hookline.relay.spool.postgres.tally_balance import READ_TALLY, pending_of
 from hookline.relay.spool.postgres.transaction_settings import settings_step
-from hookline.relay.spool.spool import QueuedDelivery
+from hookline.relay.spool.spool_values import QueuedDelivery
 
 
 class CallIdentity:

@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 from hookline.relay.delivery_record import DeadLine
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.postgres.spool_connection import Connection, SpoolConnection
-from hookline.relay.spool.spool import EndpointState, State
+from hookline.relay.spool.spool_values import EndpointState, State
 from hookline.relay.spool.transfer import MovedDelivery
 
 RECORD_NAMES: Final = (

@@ -24,7 +24,7 @@ from hookline.relay.spool.postgres.transfer.moved_rows import (
     MovingSpool,
     pending_among,
 )
-from hookline.relay.spool.spool import EndpointState, State
+from hookline.relay.spool.spool_values import EndpointState, State
 from hookline.relay.spool.transfer import (
     MAX_BYTES_PER_MOVE,
     MAX_ROWS_PER_MOVE,

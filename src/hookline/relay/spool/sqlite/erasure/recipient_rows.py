@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from hookline.relay.spool.admin import FORGOTTEN, ForgetCount
 from hookline.relay.spool.recipient import Recipient
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from hookline.relay.spool.sqlite.bodies import BODY, remove_bodies
 from hookline.relay.spool.sqlite.database import transaction
 from hookline.relay.spool.sqlite.enqueue import add_to_tally

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from hookline.model import Address
 from hookline.relay.delivery_record import Delivery
 from hookline.relay.spool.early_answer import early_answer
-from hookline.relay.spool.spool import DequeueAnswer, DequeueRequest, NewDelivery
+from hookline.relay.spool.spool_values import DequeueAnswer, DequeueRequest, NewDelivery
 from hookline.relay.spool.sqlite.memory.pending_messages import PendingMessages
 
 

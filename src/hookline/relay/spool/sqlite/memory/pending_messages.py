@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from hookline.model import Address
-from hookline.relay.spool.spool import Settlement, State
+from hookline.relay.spool.spool_values import Settlement, State
 
 MAX_REMEMBERED_MESSAGES: Final = 100_000
 _PENDING: Final = State.PENDING  # as in settle.py

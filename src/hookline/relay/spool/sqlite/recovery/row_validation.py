@@ -19,7 +19,7 @@ from hookline.relay.delivery_record import WHOLE_LINE
 from hookline.relay.event import Sandbox, Status
 from hookline.relay.ids import request_prefix
 from hookline.relay.spool.admin import FORGOTTEN
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 
 Row = dict[str, Any]
 

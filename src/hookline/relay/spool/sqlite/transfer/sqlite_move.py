@@ -14,7 +14,7 @@ import msgspec
 from hookline.relay.delivery_record import DeadLine
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.address_moves import RecordedMove
-from hookline.relay.spool.spool import EndpointState, State
+from hookline.relay.spool.spool_values import EndpointState, State
 from hookline.relay.spool.sqlite.bodies import BODY, remove_bodies, store_bodies
 from hookline.relay.spool.sqlite.database import (
     DATABASE_FILE,

@@ -8,7 +8,7 @@ from hookline.model import Address
 from hookline.relay.spool.postgres.relay_ports.delivery_writer import DeliveryWriter, LaneAnswers, quiet_step
 from hookline.relay.spool.postgres.relay_ports.postgres_spool import PostgresSpool
 from hookline.relay.spool.postgres.shared import SharedStore
-from hookline.relay.spool.spool import DequeueRequest
+from hookline.relay.spool.spool_values import DequeueRequest
 from query_plans import believe_empty, indexes, plan_of
 
 ADDRESSES = [Address("acme", f"s{n}") for n in range(24)]

@@ -22,7 +22,7 @@ from hookline.relay.spool.postgres.relay_ports.settlement_writer import result_s
 from hookline.relay.spool.postgres.shared import SharedStore
 from hookline.relay.spool.postgres.slots import slot_of
 from hookline.relay.spool.postgres.spool_connection import Step
-from hookline.relay.spool.spool import DequeueRequest
+from hookline.relay.spool.spool_values import DequeueRequest
 
 Join = Callable[[], PostgresSpool]
 ELSEWHERE = next(one for n in range(99) if slot_of(one := Address("acme", f"s{n}"), 64) != slot_of(ACME, 64))

@@ -14,7 +14,7 @@ from hookline.model import Address
 from hookline.relay.spool.postgres.relay_ports import pending_queries, settlement_writer
 from hookline.relay.spool.postgres.relay_ports.postgres_spool import PostgresSpool
 from hookline.relay.spool.postgres.shared import SharedStore
-from hookline.relay.spool.spool import DequeueRequest, ProbeRequest, State
+from hookline.relay.spool.spool_values import DequeueRequest, ProbeRequest, State
 from postgres_server import shared_server
 from query_plans import believe_empty, indexes, plan_of
 

@@ -12,7 +12,7 @@ from contract.spool_stores import OTHER, balanced, bodies, fresh, put
 from hookline.errors import SpoolStalled
 from hookline.relay.spool.postgres.relay_ports.postgres_spool import PostgresSpool
 from hookline.relay.spool.postgres.shared import SharedStore
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from postgres_server import shared_server
 
 Join = Callable[[], PostgresSpool]

@@ -11,7 +11,7 @@ from contract.spool_stores import DAY, balanced, fresh, put
 from hookline.relay.spool.postgres.relay_ports import record_ring
 from hookline.relay.spool.postgres.relay_ports.postgres_spool import PostgresSpool
 from hookline.relay.spool.postgres.shared import SharedStore
-from hookline.relay.spool.spool import Retention
+from hookline.relay.spool.spool_values import Retention
 
 Join = Callable[[], PostgresSpool]
 SHARE = 20

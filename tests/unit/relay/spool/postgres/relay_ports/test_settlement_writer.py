@@ -8,7 +8,7 @@ from hookline.model import Address
 from hookline.relay.spool.postgres.relay_ports.postgres_spool import PostgresSpool
 from hookline.relay.spool.postgres.relay_ports.settlement_writer import result_steps, successor_steps
 from hookline.relay.spool.postgres.shared import SharedStore
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from query_plans import believe_empty, indexes, plan_of
 
 ADDRESSES = [Address("acme", f"s{n}") for n in range(24)]

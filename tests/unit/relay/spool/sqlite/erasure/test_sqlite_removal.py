@@ -17,7 +17,7 @@ from hookline.errors import SpoolStalled
 from hookline.relay.ids import WebhookIds
 from hookline.relay.spool.admin import ForgetCount, ForgetResult
 from hookline.relay.spool.recipient import Recipient
-from hookline.relay.spool.spool import State
+from hookline.relay.spool.spool_values import State
 from hookline.relay.spool.sqlite.embedded import EmbeddedStore
 from hookline.relay.spool.sqlite.recovery.recover import recover
 from hookline.relay.spool.sqlite.schema import keep_spool_copy

@@ -17,7 +17,7 @@ from builders import ACME, delivery, settlement
 from contract.spool_stores import DAY, OTHER, intake, put
 from hookline.errors import SpoolStalled
 from hookline.relay.delivery_record import Delivery
-from hookline.relay.spool.spool import DequeueRequest, QueuedDelivery
+from hookline.relay.spool.spool_values import DequeueRequest, QueuedDelivery
 from hookline.relay.spool.sqlite import settle
 from hookline.relay.spool.sqlite.memory import pending_messages
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
