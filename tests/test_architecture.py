@@ -185,7 +185,7 @@ SHARED_MODULE_NAMES = {
 # Public names that two modules define, each with its reason.
 SHARED_NAMES = {
     **dict.fromkeys(
-        ("NAME", "STATUSES", "OTHERS", "events", "quick", "recognizes"),
+        ("NAME", "DESCRIPTION", "STATUSES", "OTHERS", "events", "quick", "recognizes"),
         "the interface of a format (relay/formats/format.py); a format is a module",
     ),
 }

@@ -10,9 +10,14 @@ from collections.abc import Iterable, Mapping
 from hookline.relay.delivery_record import DeadDelivery, DeadLine, Delivery, Line, Rejected, execution_id_of
 from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.dead_letter_json import KIND, is_dead_letter, parse_dead_letter
-from hookline.relay.formats.format import LineText, ParsedEvent
+from hookline.relay.formats.format import Description, LineText, ParsedEvent
 
 NAME = KIND
+DESCRIPTION = Description(
+    "email, sms",
+    "a dead letter from `hookline dead export`; keeps its id and its webhook",
+    "nothing: only `--format dead-letter` and `hookline dead import` read it",
+)
 STATUSES: Mapping[str, str] = {}
 OTHERS: tuple[str, ...] = ()
 

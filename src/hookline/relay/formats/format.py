@@ -25,14 +25,23 @@ class LineText(msgspec.Struct, frozen=True):
 ParsedEvent = Event | Delivery | Skipped | Rejected
 
 
+class Description(msgspec.Struct, frozen=True):
+    """`lines` describes the content of a line, `mark` the fields by which ``auto`` recognizes it."""
+
+    channels: str
+    lines: str
+    mark: str
+
+
 class Format(Protocol):
-    """A module of this package that has these five names and is an entry of FORMATS.
+    """A module of this package that has these six names and is an entry of FORMATS.
 
     Neither function raises for any line. STATUSES maps the provider's statuses that are delivered to the platform's.
     All others are skipped and counted by name. OTHERS are those of them that the provider documents.
     """
 
     NAME: str
+    DESCRIPTION: Description
     STATUSES: Mapping[str, str]
     OTHERS: tuple[str, ...]
 

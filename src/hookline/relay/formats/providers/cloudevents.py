@@ -15,7 +15,7 @@ import msgspec
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.format import MAX_EVENTS_PER_LINE, LineText, ParsedEvent, within_limits
+from hookline.relay.formats.format import MAX_EVENTS_PER_LINE, Description, LineText, ParsedEvent, within_limits
 from hookline.relay.formats.json_decoding import decode_json
 from hookline.relay.formats.provider_event import as_object
 from hookline.relay.formats.provider_formats import PROVIDER_FORMATS
@@ -23,6 +23,11 @@ from hookline.relay.formats.recognition import flat, read_items, recognized_by
 from hookline.relay.formats.typed_fields import to_struct
 
 NAME = "cloudevents"
+DESCRIPTION = Description(
+    "as the inner format",
+    "a CloudEvent whose data is an event of another format, or a list of CloudEvents",
+    "`specversion` with `type` or `source`",
+)
 
 STATUSES: Mapping[str, str] = {}  # those of the inner format
 OTHERS = tuple(word for known in PROVIDER_FORMATS.values() for word in known.OTHERS)

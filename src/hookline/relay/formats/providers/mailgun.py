@@ -21,12 +21,17 @@ from hookline.relay.formats.bounce_classes import (
     enhanced_status,
     suppressed_by_sender,
 )
-from hookline.relay.formats.format import ParsedEvent
+from hookline.relay.formats.format import Description, ParsedEvent
 from hookline.relay.formats.provider_event import as_object, complete_event, skip_or_reject
 from hookline.relay.formats.typed_fields import JsonScalar, as_count, as_text, mailbox, to_struct
 from hookline.units import utc_text_of_unix
 
 NAME = "mailgun"
+DESCRIPTION = Description(
+    "email",
+    "a Mailgun webhook, or its event alone",
+    "`event-data`, or `event`, `id` and `timestamp` with `recipient` or `message`",
+)
 
 _ENVELOPE = "event-data"
 STATUSES: Mapping[str, str] = {

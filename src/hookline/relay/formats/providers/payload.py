@@ -11,12 +11,17 @@ from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event
 from hookline.relay.field_mapping import FieldMapping, plain_text
 from hookline.relay.formats import platform_common as platform
-from hookline.relay.formats.format import ParsedEvent
+from hookline.relay.formats.format import Description, ParsedEvent
 from hookline.relay.formats.provider_event import as_object
 from hookline.relay.formats.typed_fields import to_struct
 from hookline.relay.payload_line import FEEDBACK, LineSandbox, PayloadFields, PayloadLine
 
 NAME = "payload"
+DESCRIPTION = Description(
+    "email, sms",
+    "the platform's payload in structure 1 or 2, as hookline sends it, or a list of payloads",
+    "`messageDeliveryFeedback` or `messageExecution` at the top level",
+)
 STATUSES, OTHERS = platform.STATUSES, platform.OTHERS
 
 

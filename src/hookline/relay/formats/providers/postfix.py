@@ -24,12 +24,17 @@ from hookline.relay.formats.bounce_classes import (
     is_permanent,
     suppressed_by_sender,
 )
-from hookline.relay.formats.format import LineText, ParsedEvent
+from hookline.relay.formats.format import Description, LineText, ParsedEvent
 from hookline.relay.formats.mail_log import UNREAD_OUTCOME, MailResult, looks_like_outcome, read_result
 from hookline.relay.formats.provider_event import complete_event, recipient_of
 from hookline.relay.formats.wrappers import LONG_MESSAGE, SYSLOG, Wrapped, journal_text, journal_time
 
 NAME = "postfix"
+DESCRIPTION = Description(
+    "email",
+    "a line of Postfix's log: a syslog line or a journal entry; lines without a delivery status are skipped",
+    "time, host and program of a syslog line; `MESSAGE` and `SYSLOG_IDENTIFIER` of a journal entry",
+)
 
 STATUSES: Mapping[str, str] = {
     "sent": "delivered",

@@ -20,7 +20,7 @@ from hookline.relay.formats.bounce_classes import (
     enhanced_status,
     suppressed_by_sender,
 )
-from hookline.relay.formats.format import ParsedEvent
+from hookline.relay.formats.format import Description, ParsedEvent
 from hookline.relay.formats.provider_event import (
     as_object,
     complete_event,
@@ -30,6 +30,7 @@ from hookline.relay.formats.provider_event import (
 from hookline.relay.formats.typed_fields import JsonScalar, as_text, to_struct
 
 NAME = "postmark"
+DESCRIPTION = Description("email", "a bounce or delivery webhook of Postmark", "`RecordType`")
 
 # With the kind that the type gives, if any.
 _BOUNCES: dict[str, BounceKind | None] = {

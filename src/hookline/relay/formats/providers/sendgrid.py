@@ -20,12 +20,17 @@ from hookline.relay.formats.bounce_classes import (
     is_permanent,
     suppressed_by_sender,
 )
-from hookline.relay.formats.format import ParsedEvent
+from hookline.relay.formats.format import Description, ParsedEvent
 from hookline.relay.formats.provider_event import as_object, complete_event, skip_or_reject
 from hookline.relay.formats.typed_fields import JsonScalar, as_count, as_text, to_struct
 from hookline.units import utc_text_of_unix
 
 NAME = "sendgrid"
+DESCRIPTION = Description(
+    "email",
+    "an event of SendGrid's Event Webhook, or the posted list of events",
+    "`event` and `email`, with `sg_event_id`, `sg_message_id` or `timestamp`",
+)
 
 STATUSES: Mapping[str, str] = {"processed": "sent", "delivered": "delivered", "bounce": "bounce", "dropped": "error"}
 # `bounce_classification` values with a class of the platform; `type` of a message that expired.

@@ -23,13 +23,18 @@ from hookline.relay.formats.bounce_classes import (
     enhanced_status,
     suppressed_by_sender,
 )
-from hookline.relay.formats.format import LineText, ParsedEvent
+from hookline.relay.formats.format import Description, LineText, ParsedEvent
 from hookline.relay.formats.json_decoding import decode_json
 from hookline.relay.formats.provider_event import complete_event, recipient_of, skip_or_reject
 from hookline.relay.formats.recognition import kind_of
 from hookline.relay.formats.typed_fields import mailbox, to_struct
 
 NAME = "ses"
+DESCRIPTION = Description(
+    "email",
+    "an event of Amazon SES: without envelope (Firehose), or in the envelope of SNS or EventBridge",
+    "`mail` with `eventType` or `notificationType`; `Type` of SNS; `source` of EventBridge",
+)
 
 STATUSES: Mapping[str, str] = {
     "Send": "sent",

@@ -15,7 +15,7 @@ from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event, EventDetails, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.bounce_classes import BounceKind
-from hookline.relay.formats.format import ParsedEvent
+from hookline.relay.formats.format import Description, ParsedEvent
 from hookline.relay.formats.provider_event import (
     as_object,
     complete_event,
@@ -25,6 +25,11 @@ from hookline.relay.formats.provider_event import (
 from hookline.relay.formats.typed_fields import JsonScalar, as_text, to_struct
 
 NAME = "sinch"
+DESCRIPTION = Description(
+    "sms",
+    "a delivery report of Sinch: for one recipient, or for a batch with its list of recipients",
+    "`batch_id` with a report's `type`, or with `recipient` and `status`",
+)
 
 STATUSES: Mapping[str, str] = {
     "dispatched": "sent",

@@ -15,12 +15,17 @@ from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.bounce_classes import classify, email_failure, enhanced_status
-from hookline.relay.formats.format import ParsedEvent
+from hookline.relay.formats.format import Description, ParsedEvent
 from hookline.relay.formats.provider_event import as_object, complete_event, skip_or_reject
 from hookline.relay.formats.typed_fields import JsonScalar, as_count, as_text, to_struct
 from hookline.units import utc_text_of_unix
 
 NAME = "sparkpost"
+DESCRIPTION = Description(
+    "email",
+    "events of SparkPost's webhooks: the posted list, or one event with or without its envelope",
+    "`msys`, or `event_id`, `type` and `rcpt_to`",
+)
 
 _ENVELOPE = "msys"
 STATUSES: Mapping[str, str] = {

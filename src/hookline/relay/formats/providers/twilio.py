@@ -15,13 +15,18 @@ from hookline.model import Channel
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event, EventDetails, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.format import LineText, ParsedEvent
+from hookline.relay.formats.format import Description, LineText, ParsedEvent
 from hookline.relay.formats.provider_event import as_object, complete_event, recipient_of
 from hookline.relay.formats.recognition import describe_text
 from hookline.relay.formats.typed_fields import as_text
 from hookline.units import utc_text
 
 NAME = "twilio"
+DESCRIPTION = Description(
+    "sms",
+    "a status callback of Twilio: form-encoded (as posted) or JSON",
+    "`MessageSid`, `messageSid` or `SmsSid`; also `CallSid` and `ConversationSid`, to skip them",
+)
 
 STATUSES: Mapping[str, str] = {
     "sent": "sent",

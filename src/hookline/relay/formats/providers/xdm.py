@@ -18,12 +18,17 @@ from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event
 from hookline.relay.field_mapping import FieldMapping, plain_text
 from hookline.relay.formats import platform_common as platform
-from hookline.relay.formats.format import ParsedEvent
+from hookline.relay.formats.format import Description, ParsedEvent
 from hookline.relay.formats.provider_event import as_object
 from hookline.relay.formats.typed_fields import to_struct
 from hookline.relay.payload_line import FEEDBACK, LineExecution, LineFeedback, RawIdentityMap
 
 NAME = "xdm"
+DESCRIPTION = Description(
+    "email, sms",
+    "an event of the platform's message feedback dataset, or a list of events",
+    "`_experience.customerJourneyManagement`, or the full names of its fields",
+)
 STATUSES, OTHERS = platform.STATUSES, platform.OTHERS
 
 _FULL = "https://ns.adobe.com/experience/customerJourneyManagement"

@@ -8,19 +8,6 @@ import msgspec
 
 from hookline.model import Channel, FeedbackStatus
 from hookline.relay.formats import dead_letter_format
-from hookline.relay.formats.providers import (
-    cloudevents,
-    mailgun,
-    payload,
-    postfix,
-    postmark,
-    sendgrid,
-    ses,
-    sinch,
-    sparkpost,
-    twilio,
-    xdm,
-)
 from hookline.relay.formats.samples import email_samples, platform_samples, sms_samples
 from hookline.relay.formats.samples.sample_message import SampleMessage
 
@@ -48,21 +35,19 @@ class SampleFormat(msgspec.Struct, frozen=True):
     has_campaign: bool = True
 
 
-# The first one is the default: the relay needs no option for it.
+# By the name of the format. The first one is the default: the relay needs no option for it.
 SAMPLE_FORMATS: Mapping[str, SampleFormat] = {
-    payload.NAME: SampleFormat(platform_samples.payload_sample, _BOTH, has_address=True),
-    xdm.NAME: SampleFormat(platform_samples.xdm_sample, _BOTH),
-    sendgrid.NAME: SampleFormat(email_samples.sendgrid_sample),
-    ses.NAME: SampleFormat(email_samples.ses_sample),
-    mailgun.NAME: SampleFormat(email_samples.mailgun_sample),
-    postmark.NAME: SampleFormat(email_samples.postmark_sample, statuses=_ALL - {FeedbackStatus.SENT}),
-    sparkpost.NAME: SampleFormat(email_samples.sparkpost_sample),
-    twilio.NAME: SampleFormat(sms_samples.twilio_sample, _SMS, has_campaign=False),
-    sinch.NAME: SampleFormat(sms_samples.sinch_sample, _SMS, has_campaign=False),
-    postfix.NAME: SampleFormat(
-        email_samples.postfix_sample, statuses=_ALL - {FeedbackStatus.SENT}, has_campaign=False
-    ),
-    cloudevents.NAME: SampleFormat(platform_samples.cloudevents_sample, _BOTH, has_address=True),
+    "payload": SampleFormat(platform_samples.payload_sample, _BOTH, has_address=True),
+    "xdm": SampleFormat(platform_samples.xdm_sample, _BOTH),
+    "sendgrid": SampleFormat(email_samples.sendgrid_sample),
+    "ses": SampleFormat(email_samples.ses_sample),
+    "mailgun": SampleFormat(email_samples.mailgun_sample),
+    "postmark": SampleFormat(email_samples.postmark_sample, statuses=_ALL - {FeedbackStatus.SENT}),
+    "sparkpost": SampleFormat(email_samples.sparkpost_sample),
+    "twilio": SampleFormat(sms_samples.twilio_sample, _SMS, has_campaign=False),
+    "sinch": SampleFormat(sms_samples.sinch_sample, _SMS, has_campaign=False),
+    "postfix": SampleFormat(email_samples.postfix_sample, statuses=_ALL - {FeedbackStatus.SENT}, has_campaign=False),
+    "cloudevents": SampleFormat(platform_samples.cloudevents_sample, _BOTH, has_address=True),
     dead_letter_format.NAME: SampleFormat(platform_samples.dead_letter_sample, _BOTH, has_address=True),
 }
 
