@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -11,80 +10,26 @@ import pytest
 
 from gitlab_stub import BOT, FORK, GitlabStub, Job, Pipeline, Variable, gitlab
 from hookline.state.factory import open_state
-from hookline_process import clean_environment
-from quick_hookline import quick_hookline
 from state_policy import set_policy
+from team_repository import MARKER, PACKAGE, TeamRepository
 
-MARKER = "<!-- hookline:plan"
-PACKAGE = f"hookline==0.1.0 --hash=sha256:{'0' * 64}"
 WRONG_USE, BLOCKED, STALE, UNUSABLE = 64, 6, 7, 8
 
-WEBHOOK = """\
-version: 1
-organization: {organization}
-sandbox: prod
-name: Transactional feedback
 
-description: None yet
-
-url: https://hooks.acme.example/feedback
-
-channels: [email]
-campaigns: all
-"""
-
-
-class Team:
-    """A project as `init --ci gitlab` makes it, with two webhooks that are on main and applied."""
+class Team(TeamRepository):
+    """A project on GitLab."""
 
     def __init__(self, site: GitlabStub) -> None:
         self.site = site
         self.state = site.directory / "state.db"
         writing = Variable(value=str(self.state), protected=True, environment="hookline")
         site.variables |= {"HOOKLINE_STATE_READONLY": Variable(value=str(self.state)), "HOOKLINE_STATE": writing}
-        self.work = site.clone("work")
-        self.hookline("init", "--ci", "gitlab", "--package", PACKAGE, ".")
-        (self.work / "webhooks/example/prod.yaml").unlink()
-        for organization in ("alpha", "beta"):
-            self.path(organization).parent.mkdir(parents=True)
-            self.path(organization).write_text(WEBHOOK.format(organization=organization))
-        self.commit("main", "Begin")
-        self.hookline("apply", "--auto-approve")
-
-    def path(self, organization: str) -> Path:
-        return self.work / "webhooks" / organization / "prod.yaml"
-
-    def hookline(self, *arguments: str) -> str:
-        done = subprocess.run(
-            (quick_hookline(), *arguments), cwd=self.work, env=clean_environment(HOOKLINE_STATE=str(self.state)),
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, (done.stdout, done.stderr)
-        return done.stdout
-
-    def commit(self, branch: str, message: str) -> str:
-        self.site.git("add", "--all", at=self.work)
-        self.site.git("commit", "--quiet", "--message", message, at=self.work)
-        self.site.git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}", at=self.work)
-        return self.site.git("rev-parse", "HEAD", at=self.work)
+        super().__init__(site, str(self.state), "--ci", "gitlab", "--package", PACKAGE)
 
     def propose(self, branch: str, organization: str, old: str, new: str) -> int:
         """A merge request that changes one webhook, branched off main as it is now; its number."""
-        self.site.git("fetch", "--quiet", "origin", at=self.work)
-        self.site.git("checkout", "--quiet", "--detach", "origin/main", at=self.work)
-        self.change(organization, old, new)
-        self.commit(branch, f"Change {organization}")
+        self.push_change(branch, organization, old, new)
         return self.site.open_request(branch)
-
-    def change(self, organization: str, old: str, new: str) -> None:
-        text = self.path(organization).read_text()
-        assert old in text
-        self.path(organization).write_text(text.replace(old, new))
-
-    def history(self) -> list[dict[str, object]]:
-        """Every apply, the oldest first."""
-        found: list[dict[str, object]] = json.loads(self.hookline("history", "--format", "json"))
-        return sorted(found, key=lambda entry: str(entry["at"]))
 
     def main(self) -> str:
         return self.site.git("rev-parse", "main", at=self.site.origin)

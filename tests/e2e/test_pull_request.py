@@ -13,86 +13,36 @@ import pytest
 
 from github_cli_stub import FILTERS
 from github_stub import Event, GithubStub, Job
-from hookline_process import clean_environment
 from postgres_server import shared_server
-from quick_hookline import quick_hookline
 from state_policy import set_policy
+from team_repository import MARKER, PACKAGE, TeamRepository
 
 ROLES = Path(__file__).parents[2] / "docs/how-to/state-on-postgresql.md"
-MARKER = "<!-- hookline:plan"
-PACKAGE = f"hookline==0.1.0 --hash=sha256:{'0' * 64}"
 ON_GITHUB = f"git+https://github.com/acme/hookline.git@{'1' * 40}"
 WRONG_USE, BLOCKED, STALE, UNUSABLE, DRIFTED = 64, 6, 7, 8, 9
 
-WEBHOOK = """\
-version: 1
-organization: {organization}
-sandbox: prod
-name: Transactional feedback
 
-description: None yet
-
-url: https://hooks.acme.example/feedback
-
-channels: [email]
-campaigns: all
-"""
-
-
-class Team:
-    """A repository as `init` makes it, with two webhooks that are on main and applied."""
+class Team(TeamRepository):
+    """A repository on GitHub."""
 
     def __init__(
         self, directory: Path, *, reading: str | None = None, writing: str | None = None, package: str = PACKAGE
     ) -> None:
         self.site = GithubStub(directory / "site")
         self.state = directory / "state.db"
-        self.writing = writing or str(self.state)
+        location = writing or str(self.state)
         self.site.secrets["HOOKLINE_STATE_READONLY"] = reading or str(self.state)
-        self.site.environments["hookline"] = {"HOOKLINE_STATE": self.writing}
-        self.work = self.site.clone("work")
-        self.hookline("init", "--package", package, ".")
-        (self.work / "webhooks/example/prod.yaml").unlink()
-        for organization in ("alpha", "beta"):
-            self.path(organization).parent.mkdir(parents=True)
-            self.path(organization).write_text(WEBHOOK.format(organization=organization))
-        self.commit("main", "Begin")
-        self.hookline("apply", "--auto-approve")
-
-    def path(self, organization: str) -> Path:
-        return self.work / "webhooks" / organization / "prod.yaml"
-
-    def hookline(self, *arguments: str, code: int = 0) -> str:
-        done = subprocess.run(
-            (quick_hookline(), *arguments), cwd=self.work, env=clean_environment(HOOKLINE_STATE=self.writing),
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert code == done.returncode, (done.stdout, done.stderr)
-        return done.stdout
-
-    def commit(self, branch: str, message: str) -> None:
-        self.site.git("add", "--all", at=self.work)
-        self.site.git("commit", "--quiet", "--message", message, at=self.work)
-        self.site.git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}", at=self.work)
+        self.site.environments["hookline"] = {"HOOKLINE_STATE": location}
+        super().__init__(self.site, location, "--package", package)
 
     def propose(self, branch: str, organization: str, old: str, new: str) -> int:
         """A pull request that changes one webhook, branched off main as it is now; its number."""
-        self.site.git("fetch", "--quiet", "origin", at=self.work)
-        self.site.git("checkout", "--quiet", "--detach", "origin/main", at=self.work)
-        text = self.path(organization).read_text()
-        assert old in text
-        self.path(organization).write_text(text.replace(old, new))
-        self.commit(branch, f"Change {organization}")
+        self.push_change(branch, organization, old, new)
         return self.site.open_pull(branch)
 
     def applied(self, organization: str) -> dict[str, object]:
         document: dict[str, object] = json.loads(self.hookline("show", f"{organization}/prod", "--format", "json"))
         return document
-
-    def history(self) -> list[dict[str, object]]:
-        """Every apply, the oldest first."""
-        found: list[dict[str, object]] = json.loads(self.hookline("history", "--format", "json"))
-        return sorted(found, key=lambda entry: str(entry["at"]))
 
     def serial(self) -> int:
         return len(self.history())
