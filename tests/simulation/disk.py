@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from hookline.relay.spool.sqlite.database import DATABASE_FILE
 from simulation.checks.spool_view import SpoolView, open_view
-from simulation.storage import StorageFaults
+from simulation.storage import PlannedFaults, StorageFaults
 from simulation.world import World
 from simulation.write_ahead_log import LogState, WriteAheadLog
 
@@ -26,27 +26,19 @@ class Killed(BaseException):
     """Ends the process. It derives from BaseException, so that no handler of the relay takes it for an error."""
 
 
-class SimulatedDisk:
+class SimulatedDisk(PlannedFaults):
     """The disk with one spool in `directory`. Implements SimulatedStorage.
 
     Attributes:
         spool: The directory of the spool.
-        faults: The faults that are active now.
-        is_ill: Outcomes may remain unwritten, and the checks expect nothing in time.
-        kill_at_commit: The process ends at this commit, counted from now; None if no kill is planned.
-        killed_image: The files that a kill at a commit left, until they are restored.
         checkpoint_pages: SQLite moves the log into the database after this many pages.
     """
 
     def __init__(self, directory: Path, world: World, *, checkpoint_pages: int) -> None:
+        super().__init__(world)
         self.spool = directory
-        self.faults = StorageFaults()
-        self.is_ill = False
-        self.kill_at_commit: int | None = None
-        self.killed_image: dict[str, bytes] | None = None
         self.checkpoint_pages = checkpoint_pages
         self._operator = False
-        self._world = world
         self._log = WriteAheadLog(directory / DATABASE_FILE)
         self._failed: LogState | None = None
         self._connections: list[SimulatedConnection] = []
@@ -70,20 +62,6 @@ class SimulatedDisk:
 
     # -- faults
 
-    def fail(self, faults: StorageFaults) -> None:
-        """Activate these faults. The disk is ill until `trust`."""
-        self.faults = faults
-        self.is_ill = True
-
-    def heal(self) -> None:
-        """End the faults. The relay needs some seconds to write everything that it holds."""
-        self.faults = StorageFaults()
-
-    def trust(self) -> None:
-        """From now on the checks expect everything in time, unless new faults are active."""
-        if self.faults == StorageFaults():
-            self.is_ill = False
-
     @property
     def has_failed_commit(self) -> bool:
         """A commit is written whose sync failed: the relay acknowledged nothing of it, and no later sync holds it."""
@@ -98,7 +76,7 @@ class SimulatedDisk:
     def commit(self, run: Callable[[], Any], connection: SimulatedConnection) -> Any:
         """One COMMIT, with the faults that are active. `run` commits."""
         self._fail_commit(run, connection)
-        moment = self._kill_moment()
+        moment = "" if self._operator else self._kill_moment("before", "in", "after")
         if moment == "before":
             self._kill(self.image())
         before = self._log.state()
@@ -144,15 +122,6 @@ class SimulatedDisk:
         finally:
             self._operator = False
             self._world.job_seconds = 0.0  # the time of another process
-
-    def _kill_moment(self) -> str:
-        if self._operator or self.kill_at_commit is None:
-            return ""
-        self.kill_at_commit -= 1
-        if self.kill_at_commit > 0:
-            return ""
-        self.kill_at_commit = None
-        return self._world.random.choice(("before", "in", "after"))
 
     def _kill(self, image: dict[str, bytes]) -> None:
         self.killed_image = image

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from simulation.checks.spool_view import SpoolView
+from simulation.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,3 +68,35 @@ class SimulatedStorage(Protocol):
 
     def view_of_copy(self) -> AbstractContextManager[SpoolView | None]:
         """A view of the spool that a process left."""
+
+
+class PlannedFaults:
+    """The faults and the kill that are planned: the part of SimulatedStorage that all storages have in common."""
+
+    def __init__(self, world: World) -> None:
+        self.faults = StorageFaults()
+        self.is_ill = False
+        self.kill_at_commit: int | None = None
+        self.killed_image: dict[str, bytes] | None = None
+        self._world = world
+
+    def fail(self, faults: StorageFaults) -> None:
+        self.faults = faults
+        self.is_ill = True
+
+    def heal(self) -> None:
+        self.faults = StorageFaults()
+
+    def trust(self) -> None:
+        if self.faults == StorageFaults():
+            self.is_ill = False
+
+    def _kill_moment(self, *moments: str) -> str:
+        """Count one commit of the process. Returns one of the moments if it ends at this one, otherwise no text."""
+        if self.kill_at_commit is None:
+            return ""
+        self.kill_at_commit -= 1
+        if self.kill_at_commit > 0:
+            return ""
+        self.kill_at_commit = None
+        return self._world.random.choice(moments)

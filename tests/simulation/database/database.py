@@ -21,7 +21,7 @@ from postgres_server import shared_server
 from simulation.checks.spool_view import SpoolView
 from simulation.database.shared_view import SharedView
 from simulation.disk import Killed
-from simulation.storage import StorageFaults
+from simulation.storage import PlannedFaults
 from simulation.world import EPOCH, World
 
 # Found before pg_catalog's function of this name, so the store's statements read the clock of the simulation.
@@ -51,15 +51,11 @@ def _database(pid: int) -> str:
     return server.url(name)
 
 
-class SimulatedDatabase:
+class SimulatedDatabase(PlannedFaults):
     """Implements SimulatedStorage for one spool, of the schema `schema`."""
 
     def __init__(self, world: World, schema: str) -> None:
-        self.faults = StorageFaults()
-        self.is_ill = False
-        self.kill_at_commit: int | None = None
-        self.killed_image: dict[str, bytes] | None = None
-        self._world = world
+        super().__init__(world)
         self._schema = schema
         self._operator = False
         self._monitor = psycopg.connect(database(), autocommit=True)
@@ -82,17 +78,6 @@ class SimulatedDatabase:
         self._monitor.close()
 
     # -- faults
-
-    def fail(self, faults: StorageFaults) -> None:
-        self.faults = faults
-        self.is_ill = True
-
-    def heal(self) -> None:
-        self.faults = StorageFaults()
-
-    def trust(self) -> None:
-        if self.faults == StorageFaults():
-            self.is_ill = False
 
     @property
     def has_failed_commit(self) -> bool:
@@ -129,22 +114,13 @@ class SimulatedDatabase:
                 run()
             connection.close()
             raise SpoolStalled("the connection to the simulated database was lost")
-        moment = self._kill_moment()
+        moment = self._kill_moment("before", "after")
         if moment == "before":
             self._kill()
         result = run()
         if moment == "after":
             self._kill()
         return result
-
-    def _kill_moment(self) -> str:
-        if self.kill_at_commit is None:
-            return ""
-        self.kill_at_commit -= 1
-        if self.kill_at_commit > 0:
-            return ""
-        self.kill_at_commit = None
-        return self._world.random.choice(("before", "after"))
 
     def _kill(self) -> None:
         self.killed_image = {}
