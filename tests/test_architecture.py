@@ -27,7 +27,8 @@ LAYERS: dict[str, set[str]] = {
     "settings": set(),
     "schemas": {"errors"},
     "model": {"escaping", "units"},
-    "canonical": {"model", "units"},
+    "converters": set(),
+    "canonical": {"converters", "model", "units"},
     "policy": {"canonical", "diagnostics", "errors", "model"},
     "config": {
         *("canonical", "diagnostics", "errors", "escaping", "key_rotation", "model", "paths", "policy", "schemas"),
@@ -129,7 +130,7 @@ SPOOL_EXCEPTIONS = {
 
 # Modules of the domain: they do no I/O, and take time and randomness as arguments.
 PURE = (
-    *("diagnostics", "errors", "escaping", "units", "model", "key_rotation", "canonical", "plan."),
+    *("diagnostics", "errors", "escaping", "units", "model", "key_rotation", "converters", "canonical", "plan."),
     "policy.",
     *("storage_location", "state.postgres_address"),
     *("receiver.faults", "relay.event", "relay.delivery_record", "relay.formats.", "relay.field_mapping"),

@@ -18,6 +18,7 @@ from canonical_writer import write_webhook
 from hookline import canonical
 from hookline.apply import MAX_COMMIT_ATTEMPTS, apply_plan, apply_saved_plan, check_commit_order, raise_if_blocked
 from hookline.canonical import canonical_document, canonical_text
+from hookline.converters import ValueConverter
 from hookline.errors import Blocked, Stale
 from hookline.model import (
     Address,
@@ -511,7 +512,7 @@ def test_release_with_a_new_default(monkeypatch: pytest.MonkeyPatch) -> None:
     released = dataclasses.make_dataclass(
         "Released", [("compression", str, "none")], bases=(Webhook,), frozen=True, kw_only=True
     )
-    field = canonical._Converter(str, str)
+    field = ValueConverter(str, str)
     row = ("compression", "compression", field.read, field.canonical, "none")
     monkeypatch.setattr(canonical._WEBHOOK, "_kind", released)
     monkeypatch.setattr(canonical._WEBHOOK, "_rows", [*canonical._WEBHOOK._rows, row])
