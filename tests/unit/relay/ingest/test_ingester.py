@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +28,9 @@ from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.spool.spool_values import RejectedLine
 from no_lanes import NoLanes
+
+LOG = Log(lambda line: None, level="error", format="text", clock=lambda: 0.0)
+END = Batch("", [], START_POSITION, True)
 
 
 class Routing:
@@ -74,11 +77,37 @@ class ScriptedSource:
     def close(self) -> None: ...
 
 
+@pytest.fixture
+def thread(tmp_path: Path) -> Iterator[SpoolThread]:
+    """The thread of a new spool, in `spool` below `tmp_path`."""
+    spool = spool_store(str(tmp_path / "spool")).open(since="now")
+    thread = SpoolThread(spool, LOG)
+    yield thread
+    thread.close()
+    spool.close()
+
+
+def new_ingester(
+    thread: SpoolThread, batches: Sequence[Batch], *, lanes: NoLanes | None = None, routing: Routing | None = None
+) -> Ingester:
+    """An ingester that reads these batches."""
+    return Ingester(
+        ScriptedSource(batches),
+        CrashGuard(thread, clock=RelayClock(), log=LOG),
+        routing=routing or Routing(),
+        lanes=lanes or NoLanes(),
+        held=frozenset,
+        limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
+        clock=RelayClock(),
+        log=LOG,
+    )
+
+
 @pytest.mark.anyio
-async def test_a_batch_that_another_reader_has_stored_is_dropped(tmp_path: Path) -> None:
+async def test_a_batch_that_another_reader_has_stored_is_dropped(thread: SpoolThread) -> None:
     """The source learns of each batch whether it is durable or dropped. The run goes on with the next batch."""
     outcomes: list[tuple[str, int, list[int]]] = []
-    spool = spool_store(str(tmp_path / "spool")).open(since="now")
+    spool = thread.spool
 
     def batch(follows: int, offset: int) -> Batch:
         def note(outcome: str) -> None:
@@ -90,30 +119,20 @@ async def test_a_batch_that_another_reader_has_stored_is_dropped(tmp_path: Path)
             "log", lines, position, False, on_durable=partial(note, "durable"), on_dropped=partial(note, "dropped")
         )
 
-    nothing = Batch("", [], START_POSITION, True)
-    log = Log(lambda line: None, level="warning", format="text", clock=lambda: 0.0)
-    thread = SpoolThread(spool, log)
     lanes = NoLanes()
-    ingester = Ingester(
-        ScriptedSource([batch(0, 5), batch(3, 8), batch(5, 7), nothing]),
-        CrashGuard(thread, clock=RelayClock(), log=log), lanes=lanes, held=frozenset,
-        routing=Routing(), clock=RelayClock(), log=log,
-        limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
-    )  # fmt: skip
+    ingester = new_ingester(thread, [batch(0, 5), batch(3, 8), batch(5, 7), END], lanes=lanes)
     assert IngestResult.COMPLETE is await ingester.run()
     assert [("durable", 5, [5]), ("dropped", 8, [5]), ("durable", 7, [7])] == outcomes
     assert 7 == spool.tally()["read"]
     assert [True] * 3 == lanes.waits, "a log keeps the lines"
     await ingester.close()
-    thread.close()
-    spool.close()
 
 
 @pytest.mark.anyio
-async def test_a_message_that_is_delivered_again_counts_as_one_duplicate(tmp_path: Path) -> None:
+async def test_a_message_that_is_delivered_again_counts_as_one_duplicate(thread: SpoolThread) -> None:
     """Whatever it led to, and however many events it has. The source may acknowledge it again."""
     acknowledged: list[tuple[list[int], int]] = []
-    spool = spool_store(str(tmp_path / "spool")).open(since="now")
+    spool = thread.spool
 
     def batch(*numbers: int) -> Batch:
         def note() -> None:
@@ -124,30 +143,22 @@ async def test_a_message_that_is_delivered_again_counts_as_one_duplicate(tmp_pat
         messages = Messages(b"0123456789abcdef", numbers)
         return Batch("stream", lines, START_POSITION, False, messages=messages, on_durable=note)
 
-    nothing = Batch("", [], START_POSITION, True)
-    log = Log(lambda line: None, level="warning", format="text", clock=lambda: 0.0)
-    thread = SpoolThread(spool, log)
-    ingester = Ingester(
-        ScriptedSource([batch(1, 2, 4, 6, 8), batch(4, 5, 1), batch(1, 2), nothing]),
-        CrashGuard(thread, clock=RelayClock(), log=log), lanes=NoLanes(),
-        routing=Routing(), clock=RelayClock(), log=log,
-        held=frozenset, limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
-    )  # fmt: skip
+    ingester = new_ingester(thread, [batch(1, 2, 4, 6, 8), batch(4, 5, 1), batch(1, 2), END])
     assert IngestResult.COMPLETE is await ingester.run()
     new = 2 + 4 * 301
     assert [([1, 2, 4, 6, 8], new - 1), ([4, 5, 1], new + 2), ([1, 2], new + 4)] == acknowledged
     tally = spool.tally()
     assert (new + 4, 4) == (tally["read"], tally["duplicates"])
     assert balanced(tally)
-    thread.close()
-    spool.close()
 
 
 @pytest.mark.anyio
-async def test_messages_read_one_by_one_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_messages_read_one_by_one_are_remembered(
+    thread: SpoolThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A message that is delivered again counts as one duplicate also then. The one in hand at a crash is rejected."""
     monkeypatch.setattr(crash_guard, "MAX_START_WAIT_SECONDS", 0.0)
-    spool = spool_store(str(tmp_path / "spool")).open(since="now")
+    spool = thread.spool
     work = source_work("stream")
     for _ in range(crash_guard.CRASHES_BEFORE_CARE):
         spool.count_start(work, now=1.0)
@@ -158,22 +169,12 @@ async def test_messages_read_one_by_one_are_remembered(tmp_path: Path, monkeypat
         messages = Messages(b"0123456789abcdef", numbers)
         return Batch("stream", [lines[one] for one in numbers], START_POSITION, False, messages=messages)
 
-    nothing = Batch("", [], START_POSITION, True)
-    log = Log(lambda line: None, level="error", format="text", clock=lambda: 0.0)
-    thread = SpoolThread(spool, log)
-    ingester = Ingester(
-        ScriptedSource([batch(1, 2), batch(2, 3), batch(1, 3), nothing]),
-        CrashGuard(thread, clock=RelayClock(), log=log), lanes=NoLanes(), held=frozenset,
-        routing=Routing(), clock=RelayClock(), log=log,
-        limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
-    )  # fmt: skip
+    ingester = new_ingester(thread, [batch(1, 2), batch(2, 3), batch(1, 3), END])
     assert IngestResult.COMPLETE is await ingester.run()
     await ingester.close()
     tally = spool.tally()
     assert (6, 3, 1) == (tally["read"], tally["duplicates"], tally["rejected"])
     assert balanced(tally)
-    thread.close()
-    spool.close()
     with spool_store(str(tmp_path / "spool")).dead_letters() as dead:
         assert 1 == len(list(dead.newest(Filter(reason=CRASHED), limit=9)))
 
@@ -181,34 +182,23 @@ async def test_messages_read_one_by_one_are_remembered(tmp_path: Path, monkeypat
 @pytest.mark.anyio
 @pytest.mark.parametrize(("inode", "is_kept"), [(2, True), (0, False)])
 async def test_lines_of_a_pipe_wait_for_lanes_as_lines_that_are_kept_nowhere_else(
-    tmp_path: Path, inode: int, *, is_kept: bool
+    thread: SpoolThread, inode: int, *, is_kept: bool
 ) -> None:
     """A pipe has no inode."""
-    spool = spool_store(str(tmp_path / "spool")).open(since="now")
-    log = Log(lambda line: None, level="warning", format="text", clock=lambda: 0.0)
-    thread = SpoolThread(spool, log)
     position = Position(name="input", line=1, offset=2, device=1, inode=inode)
     lanes = NoLanes()
-    batches = [Batch("input", [Line(1, b"{}", 2)], position, False), Batch("", [], START_POSITION, True)]
-    ingester = Ingester(
-        ScriptedSource(batches), CrashGuard(thread, clock=RelayClock(), log=log), lanes=lanes, held=frozenset,
-        routing=Routing(), clock=RelayClock(), log=log,
-        limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
-    )  # fmt: skip
+    batches = [Batch("input", [Line(1, b"{}", 2)], position, False), END]
+    ingester = new_ingester(thread, batches, lanes=lanes)
     assert IngestResult.COMPLETE is await ingester.run()
     assert [is_kept] == lanes.waits
     await ingester.close()
-    thread.close()
-    spool.close()
 
 
 @pytest.mark.anyio
-async def test_lines_are_routed_again_after_a_move(tmp_path: Path) -> None:
+async def test_lines_are_routed_again_after_a_move(thread: SpoolThread, tmp_path: Path) -> None:
     """A batch that was routed before its webhook moved is refused by the spool. Nothing of it is stored under the old
     address, and each line counts once. So is a replayed line."""
-    spool = spool_store(str(tmp_path / "spool")).open(since="now")
-    log = Log(lambda line: None, level="warning", format="text", clock=lambda: 0.0)
-    thread = SpoolThread(spool, log)
+    spool = thread.spool
     old, new = Address("acme", "prod"), Address("acme", "live")
     event = b'{"event":"delivered","email":"a@example.com","timestamp":1700000000,"sg_event_id":"%d"}'
     lines = [Line(number, event % number, len(event) - 1) for number in range(2)]
@@ -219,12 +209,8 @@ async def test_lines_are_routed_again_after_a_move(tmp_path: Path) -> None:
         return IngestContext(routes=routes(document(address)), defaults=defaults, moves=moves)
 
     routing = Routing(context(old, 0), context(new, 1))
-    batches = [Batch("log", lines, position, False), Batch("", [], START_POSITION, True)]
-    ingester = Ingester(
-        ScriptedSource(batches), CrashGuard(thread, clock=RelayClock(), log=log), lanes=NoLanes(), held=frozenset,
-        routing=routing, clock=RelayClock(), log=log,
-        limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
-    )  # fmt: skip
+    batches = [Batch("log", lines, position, False), END]
+    ingester = new_ingester(thread, batches, routing=routing)
     spool.follow_move(RecordedMove("lineage", 5, old, new), now=1.0)
     assert IngestResult.COMPLETE is await ingester.run()
     assert (2, 2, 1, {new}) == ((tally := spool.tally())["read"], tally["pending"], routing.reads, spool.pending())
@@ -238,5 +224,3 @@ async def test_lines_are_routed_again_after_a_move(tmp_path: Path) -> None:
     assert (3, 3, 2, {new}) == ((tally := spool.tally())["read"], tally["pending"], routing.reads, spool.pending())
     assert balanced(tally)
     await ingester.close()
-    thread.close()
-    spool.close()
