@@ -39,6 +39,8 @@ class Dispatcher:
 
     `round_ended` is set after each round: after settlements and other changes, and at least once a second.
     `round_ended_at` is the relay's even time at the last one.
+
+    `recorder` receives the settlements of the lanes. `hand_over` receives the deliveries that were just stored.
     """
 
     def __init__(
