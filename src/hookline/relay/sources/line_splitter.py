@@ -18,6 +18,8 @@ _FIRST_OF_MARK = b"\xef"[0]
 # No line of text contains a NUL byte or a record separator, so a line also ends before one.
 _END = re.compile(rb"[\n\0\x1e]")
 _LINE_FEED = b"\n"[0]
+# After a line without a terminator, more bytes must show whether these end with its late terminator.
+_UNDECIDED = re.compile(rb"(?:[\0\x1e]++|\xef\xbb\xbf)*+(?:\r|\xef\xbb?)?")
 _BLANK = re.compile(rb"(?:[\s\0\x1e]++|\xef\xbb\xbf)*+")
 
 
@@ -116,9 +118,11 @@ class LineSplitter:
         """Returns the complete lines, at most `max_lines`."""
         lines: list[Line] = []
         while len(lines) < max_lines:
-            if self._has_stray:
+            if self._has_stray or self._unterminated:
                 self._drop_stray()
-            if self._unterminated and not self._skip_late_terminator():
+            if self._unterminated:
+                if self._skip_late_terminator():
+                    continue
                 break
             end = self._find_end()
             if end < 0:
@@ -193,7 +197,7 @@ class LineSplitter:
 
     def _skip_late_terminator(self) -> bool:
         """Drops the late terminator of a returned line. Returns False if more bytes are needed to decide."""
-        if self._buffer[self._start :] in {b"", b"\r"}:
+        if _UNDECIDED.fullmatch(self._buffer, self._start):
             return False
         for terminator in (b"\r\n", b"\n"):
             if self._buffer.startswith(terminator, self._start):

@@ -1,15 +1,17 @@
-"""Files that somebody is in the middle of writing: archives and copies that are not whole yet."""
+"""The content of files: what a read returns, and archives and copies that somebody is in the middle of writing."""
 
 from __future__ import annotations
 
 import gzip
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from backports import zstd
 
 from hookline.relay.delivery_record import Line
+from hookline.relay.sources.file_content import FileReplaced, RawFile
 from source_reader import Book
 
 MANY = [b"event %d" % (number * 7919) for number in range(5000)]
@@ -172,3 +174,50 @@ def test_copy_that_stays_half(path: Path, book: Book, monkeypatch: pytest.Monkey
     path.with_name("app.log.1").write_bytes(b"".join(line + b"\n" for line in MANY[:100]))
     with book.following(pattern) as follower:
         follower.takes(*MANY[:100])
+
+
+# -- what a read returns
+
+
+@pytest.fixture
+def file(path: Path) -> Iterator[RawFile]:
+    path.write_bytes(b"first\n")
+    opened = RawFile(os.open(path, os.O_RDONLY))
+    yield opened
+    opened.close()
+
+
+def test_growth_is_read_once(path: Path, file: RawFile) -> None:
+    assert [b"first\n", b""] == [file.next(100), file.next(100)]
+    append(path, b"second")
+    assert [b"second\n", b""] == [file.next(100), file.next(100)]
+
+
+def test_a_read_returns_at_most_the_size(path: Path, file: RawFile) -> None:
+    append(path, b"012345678")
+    assert [b"firs", b"t\n01", b"2345", b"678\n", b""] == [file.next(4) for _ in range(5)]
+
+
+@pytest.mark.parametrize("content", [b"other\n", b"other content\n"])
+def test_other_content_is_noticed(content: bytes, path: Path, file: RawFile) -> None:
+    """Also with the size that was read: the time of the file has changed."""
+    file.next(100)
+    path.write_bytes(content)
+    os.utime(path, ns=(0, 0))
+    with pytest.raises(FileReplaced):
+        file.next(100)
+
+
+def test_a_file_without_a_size_is_read_to_its_end() -> None:
+    """Files in /proc have the size 0."""
+    place = Path("/proc/self/status")
+    if not place.exists():
+        place = Path("/dev/null")
+    file = RawFile(os.open(place, os.O_RDONLY))
+    try:
+        pieces = [file.next(100)]
+        while pieces[-1]:
+            pieces.append(file.next(100))
+    finally:
+        file.close()
+    assert place.read_bytes().count(b"\n") == b"".join(pieces).count(b"\n")

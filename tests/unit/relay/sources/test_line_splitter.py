@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -38,6 +39,29 @@ def test_lines_do_not_depend_on_the_chunks(chunks: list[bytes]) -> None:
     lines = cut(*chunks)
     assert expected == [line.data for line in lines]
     assert list(range(1, len(lines) + 1)) == [line.number for line in lines]
+
+
+@pytest.mark.parametrize(("letters", "length"), [(b"x\n\r\0", 6), (b"x\n\0\xef\xbb\xbf", 4)])
+def test_short_streams_do_not_depend_on_the_chunks(letters: bytes, length: int) -> None:
+    """Every short stream has the same lines, offset and stray bytes if it comes whole, in two parts or in bytes."""
+
+    def result(*chunks: bytes) -> tuple[list[Line], int, int]:
+        splitter, lines = LineSplitter(), []
+        for chunk in chunks:
+            splitter.feed(chunk)
+            lines += splitter.take(ALL)
+        last = splitter.take_unterminated()
+        return [*lines, *([last] if last else [])], splitter.offset, splitter.take_stray_bytes()
+
+    for stream in map(bytes, product(letters, repeat=length)):
+        expected = result(stream)
+        halves = [result(stream[:at], stream[at:]) for at in range(1, length)]
+        assert [expected] * length == [*halves, result(*(stream[at : at + 1] for at in range(length)))], stream
+
+
+def test_a_late_terminator_after_stray_bytes_is_no_line() -> None:
+    assert [Line(1, b"x", 1), Line(2, b"y", 1)] == cut(b"x", b"\0", b"\n", b"y\n")
+    assert [Line(1, b"x", 1), Line(2, b"", 0)] == cut(b"x\0\n\0\n")
 
 
 def test_offset_is_the_byte_after_the_last_line_given_out() -> None:
