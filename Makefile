@@ -19,8 +19,10 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)  ## apply the repository's webhooks, relay example events, show the results
 	@$(BIN)/hookline demo .demo
 
+# Bytecode is written even if the environment forbids it, as in many containers: each worker, and each process that a
+# test starts, would compile all modules.
 test: $(READY)  ## all tests except the long ones; four at a time on two cores, because many wait
-	@$(BIN)/python -m pytest -n 4 --dist worksteal -m "not soak"
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist worksteal -m "not soak"
 
 simulate: $(READY)  ## the simulated relay: SEEDS=N new seeds, or SEED=n again with its trace; SHARED=1: on PostgreSQL
 	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) \
