@@ -47,11 +47,13 @@ from hookline.relay.spool.sqlite.recovery.row_validation import Row
 from hookline.relay.spool.sqlite.schema import EARLIER_SPOOL_APPLICATION_ID, PAGE_BYTES, SPOOL_FORMAT
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.stats import SpoolLookup
+from hookline.relay.spool.sqlite.storage_access import StorageAccess
 from hookline.relay.spool.sqlite.webhook_status import SqliteWebhookControl
 from hookline_process import ADDRESS, Lab
 
 OTHER = Address("other", "prod")
 EVENTS = 240
+RESERVE_BYTES = 4096  # it is copied and compared for each damage
 MESSAGES = Messages(b"s" * 16, [3, 5])
 WHOLE_LINE = {"pending": 140, "dead": 40, "records": 60, "lines": 12, "webhooks": 2}
 
@@ -74,7 +76,7 @@ def delivery(number: int) -> Delivery:
 
 def make(directory: Path) -> None:
     """Create a spool with new, retrying, delivered and dead deliveries, rejected lines, a pause and a position."""
-    spool = SqliteSpool(directory, since="now")
+    spool = SqliteSpool(directory, StorageAccess(reserve_bytes=RESERVE_BYTES), since="now")
     for first in range(0, EVENTS, 40):
         numbers = range(first, first + 40)
         lines = [RejectedLine(line(b"broken %d" % n, 1000 + n), n % 2 - 1, "not JSON")
