@@ -138,6 +138,10 @@ class Comparison(RuleBasedStateMachine):
         """An operator's command has changed the spool, or may have done so."""
         self.written = {True} if surely or self.written == {True} else {True, False}
 
+    def is_ordered(self, address: Address) -> bool:
+        """Whether the lane of an address keeps the order. The webhook that does not can move."""
+        return address != self.present[UNORDERED]
+
     def take(self, items: Iterable[QueuedDelivery]) -> list[Entry]:
         """Compare deliveries from the store with the model, and give them to the lanes."""
         entries = []
@@ -146,7 +150,7 @@ class Comparison(RuleBasedStateMachine):
             assert entry is not None, f"unknown delivery {item.id.hex()}"
             assert entry.pending, f"{item.body!r} is not pending"
             assert self.model.queued(entry, item.seq) == item
-            if item.address != UNORDERED:
+            if self.is_ordered(item.address):
                 assert self.model.predecessor(entry) is None, f"{item.body!r} overtakes an event of its message"
             self._check_number(item, entry)
             self.taken[item.seq] = Taken(item, entry, entry.life)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from contract.machine.comparison import EVENTS, START, UNORDERED, WEBHOOKS, Comparison, Cursor, Taken, event
+from contract.machine.comparison import EVENTS, START, WEBHOOKS, Comparison, Cursor, Taken, event
 from contract.machine.entry import due_of
 from contract.machine.model import SpoolModel
 from contract.machine.steps import (
@@ -185,7 +185,7 @@ class IngestRules(Comparison):
         now, replaced = self.at(step), [self.numbers.pop(n) for n in batch.replaced_lines]
         self.model.enqueue(batch, replaced=replaced, now=now, dedupe_window=window)
         cursors = {one: self.cursors.get(one, Cursor()) for one in WEBHOOKS}
-        requests = [DequeueRequest(one, cursor.after, limit, one != UNORDERED) for one, cursor in cursors.items()]
+        requests = [DequeueRequest(one, cursor.after, limit, self.is_ordered(one)) for one, cursor in cursors.items()]
         enqueued = self.spool.enqueue(batch, now=now, dedupe_window=window, requests=requests)
         assert len(self.model.pending()) == enqueued.pending
         for answer in enqueued.answers:
@@ -195,7 +195,7 @@ class IngestRules(Comparison):
     def _check_answer(self, answer: DequeueAnswer, cursor: Cursor) -> None:
         """The answer has the next deliveries, and passes over none but those that wait for another one."""
         address, limit, items = answer.request.address, answer.request.limit, answer.items
-        possible = self.model.fresh(address, ordered=address != UNORDERED)
+        possible = self.model.fresh(address, ordered=self.is_ordered(address))
         entries = self.take(items)
         assert len(entries) <= limit
         assert all(item.seq > cursor.after for item in items)
@@ -212,7 +212,7 @@ class IngestRules(Comparison):
         """All lanes ask at once."""
         self.notice()
         cursors = {one: Cursor() if from_the_start else self.cursors.get(one, Cursor()) for one in WEBHOOKS}
-        requests = [DequeueRequest(one, cursor.after, limit, one != UNORDERED) for one, cursor in cursors.items()]
+        requests = [DequeueRequest(one, cursor.after, limit, self.is_ordered(one)) for one, cursor in cursors.items()]
         answers = self.spool.dequeue_new(requests)
         for request, cursor, (items, after) in zip(requests, cursors.values(), answers, strict=True):
             self._check_answer(DequeueAnswer(request, items, after), cursor)
@@ -253,7 +253,7 @@ class IngestRules(Comparison):
         now, excluded = self.at(step), self._some(without)
         own = [one for one in self.model.pending() if one.address == address]
         other_than = own[0].order_key if own and of_another_message else None
-        ordered = address != UNORDERED
+        ordered = self.is_ordered(address)
         request = ProbeRequest(address=address, place=place, other_than=other_than, ordered=ordered)
         item = self.spool.dequeue_probe(request, now=now, without={one.item.seq for one in excluded})
         heads = [self.model.predecessor(one) or one for one in own] if ordered else own

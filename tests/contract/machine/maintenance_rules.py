@@ -9,7 +9,7 @@ from contract.machine.entry import Entry
 from contract.machine.steps import ADDRESSES, LIMITS, STEPS, relay_rule
 from hookline.model import Address
 from hookline.relay.delivery_record import DeadDelivery, DeadLine
-from hookline.relay.spool.activity import MinuteActivity, minute_of
+from hookline.relay.spool.activity import MAX_MINUTES_AHEAD, MinuteActivity, minute_of, oldest_minute
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.spool_values import Retention
 
@@ -45,11 +45,14 @@ class MaintenanceRules(Comparison):
 
     @relay_rule(address=ADDRESSES, step=STEPS, accepted=st.integers(0, 3), failed=st.integers(0, 3))
     def record_activity(self, address: Address, step: float, accepted: int, failed: int) -> None:
-        """The parts of a minute are added up. The number of pending deliveries is the latest."""
+        """The parts of a minute are added up. The number of pending deliveries is the latest. The minutes for which
+        the ring has no room are removed, also those ahead of a clock that was set back."""
         minute, pending = minute_of(self.at(step)), len(self.model.pending(address))
         self.spool.record_activity([MinuteActivity(minute, address, accepted, failed, None, None, pending)])
         before = self.model.activity.get((minute, address), (0, 0, 0))
         self.model.activity[minute, address] = (before[0] + accepted, before[1] + failed, pending)
+        kept = range(oldest_minute(minute), minute + MAX_MINUTES_AHEAD + 1)
+        self.model.activity = {key: row for key, row in self.model.activity.items() if key[0] in kept}
         found = self.store.statistics().activity(minute)
         shown = {(one.minute, one.address): (one.accepted, one.failed, one.pending) for one in found}
         assert shown == {key: row for key, row in self.model.activity.items() if key[0] >= minute}

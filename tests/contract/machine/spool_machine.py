@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 
-from contract.machine.comparison import END_OF_TIME, EVENTS, UNORDERED, WEBHOOKS
+from contract.machine.comparison import END_OF_TIME, EVENTS, WEBHOOKS
 from contract.machine.crash_rules import CrashRules
 from contract.machine.maintenance_rules import MaintenanceRules
 from contract.machine.move_rules import MoveRules
@@ -32,7 +32,7 @@ class SpoolMachine(SettleRules, MaintenanceRules, MoveRules, CrashRules, Operato
         """A new relay finds everything that is pending, and delivers it: each round settles one of each message."""
         self.reopen()
         for _ in range(len(self.model.pending())):
-            requests = [DequeueRequest(one, 0, ALL, one != UNORDERED) for one in WEBHOOKS]
+            requests = [DequeueRequest(one, 0, ALL, self.is_ordered(one)) for one in WEBHOOKS]
             for items, _ in self.spool.dequeue_new(requests):
                 self.take(items)
             for address in WEBHOOKS:
