@@ -160,8 +160,7 @@ class StatusCollector:
                 await asyncio.to_thread(self._publisher.publish, status)
             if started >= next_status:
                 next_status = started + STATUS_SECONDS
-                oldest = await self.oldest() if tally["pending"] else None  # counting opens the database
-                self._notify(status_message(tally["pending"], oldest, self.unready()))
+                self._notify(status_message(tally["pending"], await self.oldest(), self.unready()))
             cost = self._clock.elapsed() - started
             await asyncio.sleep(max(COLLECT_SECONDS, min(cost / _PUBLISH_SHARE, pause * COLLECT_SECONDS)))
 

@@ -132,29 +132,6 @@ async def test_the_spool_is_counted_less_often_than_the_status_is_read(
         assert second.relay.at > first.relay.at
 
 
-@pytest.mark.parametrize(("names", "expected"), [((), "0 pending"), (("a",), "1 pending, oldest 2 s")])
-async def test_a_spool_is_counted_only_if_deliveries_are_pending(
-    names: tuple[str, ...], expected: str, tmp_path: Path
-) -> None:
-    """The service manager gets their number and age. A count opens the database, and an idle relay does not."""
-    async with reporting(tmp_path) as (collector, thread):
-        counts, sent = [], asyncio.Queue[str]()
-
-        async def oldest() -> float | None:
-            counts.append(1)
-            return 2.0
-
-        collector.oldest, collector._notify = oldest, sent.put_nowait  # type: ignore[method-assign]
-        collector.ready()
-        for name in names:
-            await thread.run(thread.spool.enqueue, intake(name), now=1.0, dedupe_window=60.0)
-        running = asyncio.create_task(collector.run())
-        async with asyncio.timeout(30):
-            assert f"STATUS={expected}" == await sent.get()
-        running.cancel()
-        assert len(names) == len(counts)
-
-
 async def test_a_missing_spool_does_not_end_the_relay(tmp_path: Path) -> None:
     """Reading the status raises, and the age of the oldest delivery is unknown."""
     async with reporting(tmp_path) as (collector, _):
