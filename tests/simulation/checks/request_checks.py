@@ -195,6 +195,7 @@ class RequestChecks:
             self._world.violate(
                 "no lockout by bad events", f"{event.address}: {history.refused_while_healthy} refusals"
             )
+        history.refused_while_healthy = 0  # nobody waited, and later events do not count for these refusals
 
     def _check_order(self, event: SimulatedEvent) -> None:
         """No event of the message that was read earlier is still pending and was never accepted.
