@@ -27,6 +27,7 @@ OUTPUT: Final = HERE.parent / "build" / "bench"
 # Each benchmark with the options that make it quick.
 SCRIPTS: Final[dict[str, Sequence[str]]] = {
     "peers": ("--events", "2000", "--backlog", "2000", "--rounds", "1"),
+    "threads": ("--events", "30000", "--rounds", "1"),
     "engine": ("--posts", "2000", "--rounds", "1"),
     "memory": ("--events", "1000", "--times", "4"),
     "follow": ("--seconds", "2", "--runs", "1"),

@@ -20,6 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 # The endpoint of the fault tests is also the sink of the benchmarks that nginx cannot serve.
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
+# The processes write bytecode, also where the environment forbids it, as in many containers. Without it, each start
+# would compile all modules of the checkout. An installed package has its bytecode.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 HOOKLINE: Final = (sys.executable, "-m", "hookline")
 ORGANIZATION: Final = "bench@AdobeOrg"
 BYTES_OF_AN_EVENT: Final = 662  # the size of the platform's documented example as compact JSON
@@ -85,10 +89,10 @@ def write_key(directory: Path) -> None:
     key.write_bytes(pem)
 
 
-def relay_command(ca_file: Path, *options: str) -> tuple[str, ...]:
+def relay_command(ca_file: Path, *options: str, program: Sequence[str] = HOOKLINE) -> tuple[str, ...]:
     """The command of a relay that may connect to this machine."""
     return (
-        *HOOKLINE, "relay", "--allow-network", "127.0.0.0/8", "--allow-network", "::1/128", "--ca-file", str(ca_file),
+        *program, "relay", "--allow-network", "127.0.0.0/8", "--allow-network", "::1/128", "--ca-file", str(ca_file),
         "--secrets-dir", "secrets", "--log-level", "warning", "--summary", "json", *options,
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from bench_lab import Process, Usage, event, relay_command, write_key
+from bench_lab import HOOKLINE, Process, Usage, event, relay_command, write_key
 from nginx import Nginx
 
 WRK_CONNECTIONS: Final = 64
@@ -95,11 +95,17 @@ def until_all_are_answered(process: Process, course: Course) -> tuple[float, flo
     return first, last
 
 
-def relay(course: Course, *options: str, pipe: bool = False, codes: Sequence[int] = (0,)) -> Result:
+def relay(
+    course: Course,
+    *options: str,
+    pipe: bool = False,
+    codes: Sequence[int] = (0,),
+    program: Sequence[str] = HOOKLINE,
+) -> Result:
     """Deliver the events from their file, or through a pipe that another process fills."""
     spool = course.directory / "spool"
     source = "-" if pipe else str(course.events)
-    command = relay_command(course.sink.ca_file, "--spool", str(spool), *options, source)
+    command = relay_command(course.sink.ca_file, "--spool", str(spool), *options, source, program=program)
     write_key(course.directory)
     feeder = subprocess.Popen(("cat", course.events), stdout=subprocess.PIPE) if pipe else None
     assert feeder is None or feeder.stdout is not None

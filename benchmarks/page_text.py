@@ -30,8 +30,15 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def paragraph(text: str) -> str:
-    return fill(" ".join(text.split()), width=LINE_WIDTH, break_long_words=False, break_on_hyphens=False)
+def paragraph(text: str, *, bullet: str = "") -> str:
+    """The text in lines. With a `bullet`, the lines after the first are indented by its width."""
+    return fill(
+        bullet + " ".join(text.split()),
+        width=LINE_WIDTH,
+        subsequent_indent=" " * len(bullet),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def row_table(rows: Iterable[Row]) -> str:

@@ -84,7 +84,13 @@ def goals(measured: Measured) -> str:
         waiting the goal is to be no worse: within 10 %, the noise of one run."""
     )
     header = ("measure", "before", "goal", "median", "lowest to highest", "")
-    return f"## Goals\n\n{intro}\n\n{table(header, lines)}\n"
+    missed = [
+        paragraph(f"**{one.goal.title}**: {one.goal.rest}", bullet="- ")
+        for one in found
+        if one.is_missed and one.goal.rest
+    ]
+    rests = "\nWhere the rest goes, for goals that are missed:\n\n" + "\n".join(missed) + "\n" if missed else ""
+    return f"## Goals\n\n{intro}\n\n{table(header, lines)}\n{rests}"
 
 
 def peers(measured: Measured) -> str:
@@ -187,6 +193,12 @@ SECTIONS: Final = (
         "A large backlog",
         "backlog",
         "Memory, start-up, and the time of the operators' commands, at rest and while the relay drains the backlog.",
+    ),
+    (
+        "Where the time of an event goes",
+        "threads",
+        "Processor time by thread, beside a relay whose event loop runs the SQL itself. [Decision "
+        "0088](decisions/0088-sql-has-its-thread.md) has the reasons for the thread.",
     ),
     ("The spool alone", "spool", "One thread, without reader, endpoint and dispatcher. Times are processor time."),
     ("After SIGKILL", "kills", "Events that the endpoint gets twice. None is missing: the benchmark would end."),
