@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -34,6 +35,30 @@ def test_a_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None
     assert 130 == process.returncode, errors
     assert "Interrupted." in errors
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("is_collected", [False, True])
+def test_a_command_ends_wherever_the_interrupt_came(is_collected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt in `Popen.wait` leaves its lock held if it comes between the lock and its release.
+
+    It may also come after the process was collected, and before its code is known.
+    """
+    started: list[subprocess.Popen[bytes]] = []
+
+    def interrupted(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        assert timeout is not None, "the lock is held, so this would wait for ever"
+        started.append(process)
+        assert process._waitpid_lock.acquire(blocking=False)  # type: ignore[attr-defined]
+        if is_collected:
+            os.waitpid(process.pid, 0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        DemoCommands(clean_environment()).run("--version")
+    assert started[0].returncode is not None
+    with pytest.raises(ChildProcessError):
+        os.waitpid(started[0].pid, os.WNOHANG)
 
 
 def test_another_directory_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,13 +95,29 @@ def free_port(wanted: int) -> int:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(timeout=MAX_END_SECONDS)
-        except subprocess.TimeoutExpired:
+    """End a process that may still run.
+
+    Does not use `Popen.wait`: an interrupt in it can leave its lock held, and the next call would wait for ever.
+    """
+    if _has_ended(process):
+        return
+    process.terminate()
+    deadline = time.monotonic() + MAX_END_SECONDS
+    while not _has_ended(process):
+        if time.monotonic() > deadline:
             process.kill()
-            process.wait()
+        time.sleep(_POLL_SECONDS)
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    if process.returncode is None:
+        try:
+            ended, status = os.waitpid(process.pid, os.WNOHANG)
+        except ChildProcessError:  # the interrupt came after `Popen.wait` had collected the process
+            ended, status = process.pid, 0
+        if ended:
+            process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode is not None
 
 
 def _show(arguments: tuple[str, ...], ending: str) -> None:
